@@ -1,0 +1,1 @@
+"""Units, numbered errors, content addresses and settings: what every other room stands on."""

@@ -1,0 +1,199 @@
+"""What one rehearsal run produced: the only thing the writers know.
+
+The engine fills a :class:`RunResult`; the writers turn it into VASP's files. Neither knows the other, so a writer is
+tested in milliseconds on a stored result and the engine without any file format.
+
+Units throughout: eV, Å, eV/Å, electrons, Bohr magnetons. Stress is in kB with VASP's sign (the negative of ASE's).
+Arrays with a spin axis have it first; it has length 1 (``ISPIN = 1``) or 2. Occupations are 0-1 per spin channel's band,
+so that a filled band of a spin-unpolarised run has occupation 1 as in vasprun.xml.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+ORBITALS = ("s", "py", "pz", "px", "dxy", "dyz", "dz2", "dxz", "x2-y2")
+"""Order of the last axis of every site projection, VASP's own."""
+
+
+@dataclass(frozen=True)
+class Species:
+    """One POTCAR of the run, in the order of POSCAR.
+
+    Parameters
+    ----------
+    symbol
+        Chemical symbol.
+    count
+        Number of atoms of it in this block of POSCAR.
+    potcar_header
+        First line of the POTCAR, stripped: vasprun.xml must repeat it to the letter.
+    titel
+        ``TITEL`` of the POTCAR.
+    zval
+        Number of valence electrons.
+    enmax
+        Recommended cutoff, eV.
+    mass
+        Atomic mass, u.
+    """
+
+    symbol: str
+    count: int
+    potcar_header: str
+    titel: str
+    zval: float
+    enmax: float
+    mass: float
+
+
+@dataclass(frozen=True)
+class ScfStep:
+    """One electronic step: energy (eV), its change, and the density error as GPAW states it (electrons)."""
+
+    energy: float
+    change: float
+    density_error: float
+
+
+@dataclass(frozen=True)
+class IonicStep:
+    """One ionic step.
+
+    Parameters
+    ----------
+    lattice, frac_coords
+        Cell of this step, rows are vectors, Å, (3, 3); fractional coordinates (n_atoms, 3).
+    free_energy, energy_wo_entropy, energy_sigma0
+        VASP's three energies, eV per cell.
+    forces
+        (n_atoms, 3), eV/Å.
+    stress
+        (3, 3), kB, VASP's sign.
+    scf
+        The electronic steps.
+    magnetization
+        Total moment, μB; None for a spin-unpolarised run.
+    seconds
+        Wall time of the step.
+    """
+
+    lattice: Floats
+    frac_coords: Floats
+    free_energy: float
+    energy_wo_entropy: float
+    energy_sigma0: float
+    forces: Floats
+    stress: Floats
+    scf: tuple[ScfStep, ...]
+    magnetization: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Eigenvalues on the k-points of the run.
+
+    ``kpoints`` (nk, 3) in reciprocal-lattice units and ``weights`` (nk,), which sum to 1 over the weighted points and are
+    0 on appended path points; ``eigenvalues`` and ``occupations`` (nspin, nk, nbands); ``projections``
+    (nspin, nk, nbands, n_atoms, 9) in the order of :data:`ORBITALS`, or None when LORBIT asks for none.
+    """
+
+    kpoints: Floats
+    weights: Floats
+    eigenvalues: Floats
+    occupations: Floats
+    projections: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Dos:
+    """Densities of states on ``energies`` (ne,), eV: ``total`` and ``integrated`` (nspin, ne), states/eV per cell and
+    states; ``partial`` (n_atoms, nspin, 9, ne) in the order of :data:`ORBITALS`, or None."""
+
+    energies: Floats
+    total: Floats
+    integrated: Floats
+    partial: Floats | None = None
+
+
+@dataclass(frozen=True)
+class KpointMesh:
+    """How KPOINTS defined the points: ``style`` is ``Gamma``, ``Monkhorst-Pack`` or ``listgenerated``; ``divisions`` and
+    ``shift`` are None for a list."""
+
+    style: str
+    divisions: tuple[int, int, int] | None = None
+    shift: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Everything the writers need of one run.
+
+    Parameters
+    ----------
+    incar
+        INCAR as read: upper-case tag to typed value.
+    parameters
+        Every VASP parameter the parsers look for with the value in force (ENCUT, NELM, NELECT, ISPIN, NBANDS, EDIFF,
+        ISMEAR, SIGMA, LORBIT, LHFCALC, AEXX, HFSCREEN, GGA, NEDOS, EMIN, EMAX, NSW, IBRION, ISIF, EDIFFG, ...).
+    kpoint_mesh
+        What KPOINTS said.
+    species
+        One entry a POTCAR, in POSCAR's order; atoms are listed species by species.
+    steps
+        Ionic steps, at least one.
+    bands, dos, efermi
+        Of the last step.
+    core_potentials
+        Average electrostatic potential at each nucleus as ``OUTCAR`` lists it (n_atoms,), V.
+    site_charges, site_moments
+        (n_atoms, 3) charge and moment in the sphere by s, p, d; None when not projected or not spin-polarised.
+    electronic_converged, ionic_converged
+        Whether the last step's SCF met EDIFF within NELM, and the relaxation EDIFFG within NSW.
+    provenance
+        What made the numbers: engine name and version, data sets with SHA-256, cutoff, how hybrids were done. Written as
+        the sidecar file.
+    started
+        Start time, seconds since the epoch.
+    wall_seconds, cpu_seconds, max_memory_kb
+        Measured cost.
+    """
+
+    incar: dict[str, Any]
+    parameters: dict[str, Any]
+    kpoint_mesh: KpointMesh
+    species: tuple[Species, ...]
+    steps: tuple[IonicStep, ...]
+    bands: Bands
+    dos: Dos
+    efermi: float
+    core_potentials: Floats
+    nelect: float
+    provenance: dict[str, Any]
+    site_charges: Floats | None = None
+    site_moments: Floats | None = None
+    electronic_converged: bool = True
+    ionic_converged: bool = True
+    started: float = 0.0
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    max_memory_kb: int = 0
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def symbols(self) -> list[str]:
+        """Chemical symbol of every atom, in POSCAR's order."""
+        return [s.symbol for s in self.species for _ in range(s.count)]
+
+    @property
+    def nspin(self) -> int:
+        """Number of spin channels, 1 or 2."""
+        return int(self.bands.eigenvalues.shape[0])
