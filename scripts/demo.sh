@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The whole way of a structure on this machine: the CIF files of workflows/demo/ become a table and figures in demo/.
+# Every calculation is a real one, done by the rehearsal engine hibana-vasp under custodian. Started again, it goes on
+# where it stopped; `make clean` begins anew.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=${HIBANA_DEMO_DIR:-demo}
+say() { printf '\n\033[1m[demo %s]\033[0m %s\n' "$(date +%H:%M:%S)" "$*"; }
+
+mkdir -p "$out/launches"
+out=$(cd "$out" && pwd)
+launchpad=$out/my_launchpad.yaml
+export PMG_VASP_PSP_DIR=$out/potcars HIBANA_LAUNCHPAD=$launchpad
+
+say "starting the embedded MongoDB-compatible store in $out/store"
+hibana store up --directory "$out/store" --launchpad "$launchpad"
+trap 'hibana store down --directory "$out/store"' EXIT
+
+if [ ! -d "$PMG_VASP_PSP_DIR" ]; then
+  say "making synthetic POTCARs from the rehearsal engine's PAW data sets"
+  hibana-vasp --make-potcars "$PMG_VASP_PSP_DIR" --elements Mg,O,Zn
+fi
+
+say "lpad add workflows/demo.yaml"
+lpad -l "$launchpad" add workflows/demo.yaml
+
+say "rlaunch rapidfire: relaxation, bands, DOS and hybrid gap of every structure (about ten minutes)"
+(cd "$out/launches" && rlaunch -l "$launchpad" -w "$OLDPWD/fw_config/local/my_fworker.yaml" rapidfire)
+
+say "what FireWorks says"
+lpad -l "$launchpad" get_wflows -d more -t || true
+lpad -l "$launchpad" report
+
+say "exporting the table and drawing the figures"
+hibana export electronic --output "$out/tables" --protocol pbesol-demo
+hibana figures --output "$out/figures" --protocol pbesol-demo
+
+say "summary"
+hibana summary --protocol pbesol-demo
+say "tables are in $out/tables, figures in $out/figures; to look at the documents:
+    hibana store up --directory $out/store --launchpad $launchpad
+    HIBANA_LAUNCHPAD=$launchpad hibana query '{\"formula\": \"MgO\"}' --collection electronic"
