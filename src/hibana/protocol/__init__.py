@@ -1,0 +1,1 @@
+"""The computational protocol as data, and the inputs that vise makes from it."""

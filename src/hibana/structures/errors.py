@@ -1,0 +1,21 @@
+"""Errors of reading and standardising structures (HIB-010 to HIB-029)."""
+
+from __future__ import annotations
+
+from hibana.core.errors import declare
+
+NO_STRUCTURE = declare(10, "no structure in the file", "Check that the file is complete, or leave it out.")
+DISORDERED = declare(
+    11, "disordered structure", "Make an ordered approximant (every site one element, occupancy 1) and submit that."
+)
+OVERLAPPING = declare(12, "overlapping atoms", "Check the coordinates, the lattice and the symmetry operations of the file.")
+UNREADABLE = declare(13, "unreadable structure file", "Give a CIF, a POSCAR/CONTCAR or a pymatgen JSON file.")
+EMPTY_FOLDER = declare(
+    14, "no structure file in the folder", "Name a folder with *.cif, POSCAR*, CONTCAR*, *.vasp or *.json files."
+)
+NOT_AN_ELEMENT = declare(15, "site without a chemical element", "Replace dummy species and unknown symbols by elements.")
+NOT_FOUND = declare(16, "no such file or folder", "Check the path.")
+NO_SYMMETRY = declare(
+    17, "symmetry could not be determined", "Check lattice and coordinates; near-duplicate atoms are the usual cause."
+)
+NOT_COLLINEAR = declare(18, "non-collinear magnetic moments", "Give one signed moment (μB) a site, or none.")

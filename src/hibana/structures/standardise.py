@@ -1,0 +1,83 @@
+"""One standard cell for every crystal: the cell that vise calculates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pymatgen.core import Structure
+
+from hibana.structures.symmetry import (
+    ANGLE_TOLERANCE,
+    SYMPREC,
+    KindCell,
+    idealised_cell,
+    kind_cell,
+    structure_of,
+    symmetry_dataset,
+)
+
+COORDINATE_TIE = 1e-5
+"""Fractional coordinates nearer than this are equal when two primitive cells are compared (vise's number)."""
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """A crystal in standard form.
+
+    Parameters
+    ----------
+    primitive
+        Idealised primitive cell, sorted by electronegativity; vise takes it as it is.
+    conventional
+        Idealised conventional cell in spglib's standard setting.
+    space_group_number, space_group_symbol
+        Space group at the tolerance asked for, of the arrangement with its moments if it has any.
+    """
+
+    primitive: Structure
+    conventional: Structure
+    space_group_number: int
+    space_group_symbol: str
+
+
+def standardise(structure: Structure, *, symprec: float = SYMPREC, angle_tolerance: float = ANGLE_TOLERANCE) -> Standardised:
+    """Idealised primitive and conventional cells, and the space group.
+
+    Parameters
+    ----------
+    structure
+        Any cell of the crystal; oxidation states are dropped. Sites with different ``magmom`` are different sites, so a
+        magnetic order keeps its magnetic cell.
+    symprec
+        Tolerance of positions, Å.
+    angle_tolerance
+        Tolerance of angles, degrees.
+
+    Raises
+    ------
+    HibanaError
+        HIB-011 (disorder), HIB-015 (no element), HIB-017 (no symmetry found), HIB-018 (non-collinear moments).
+    """
+    cell = kind_cell(structure)
+    dataset = symmetry_dataset(cell, symprec, angle_tolerance)
+    conventional = idealised_cell(cell, symprec, angle_tolerance, primitive=False)
+    return Standardised(
+        primitive=_settled_primitive(cell, symprec, angle_tolerance),
+        conventional=structure_of(conventional),
+        space_group_number=int(dataset.number),
+        space_group_symbol=str(dataset.international),
+    )
+
+
+def _settled_primitive(cell: KindCell, symprec: float, angle_tolerance: float) -> Structure:
+    """The primitive cell that standardising again does not change.
+
+    For some crystals spglib's choice of origin goes back and forth between two settings; as vise does, the one with the
+    smaller first coordinate that differs is taken.
+    """
+    first = structure_of(idealised_cell(cell, symprec, angle_tolerance, primitive=True))
+    second = structure_of(idealised_cell(kind_cell(first), symprec, angle_tolerance, primitive=True))
+    difference = (first.frac_coords - second.frac_coords).ravel()
+    telling = np.flatnonzero(np.abs(difference) > COORDINATE_TIE)
+    return first if telling.size == 0 or difference[telling[0]] < 0 else second

@@ -1,0 +1,103 @@
+"""Protocols are complete, strict, frozen and versioned."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from hibana.core.errors import HibanaError
+from hibana.protocol.protocol import Protocol, load_protocol, protocol_names
+
+FROZEN = {
+    "pbesol@1": "8f47462140ccb1b33f2a8126918224f71feae1eae47f368ca25369a7b6b66038",
+    "pbesol-demo@1": "499522c2c4006569cc2e7631cb2d866df5604df41640f9c5df1fcdb838642dc4",
+}
+"""Digests of released protocols. A new number needs a new version, and a new line here; no line is ever changed."""
+
+
+def as_file(folder, protocol, **changes):
+    data = {**protocol.model_dump(), **changes}
+    data["sources"] = list(data["sources"])
+    path = folder / "own.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe").dump(data, file)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_released_numbers_do_not_change(name):
+    protocol = load_protocol(name)
+    assert protocol.name == name
+    assert FROZEN[f"{name}@{protocol.version}"] == protocol.digest
+
+
+def test_digest_sees_numbers_and_not_words():
+    protocol = load_protocol("pbesol")
+    other = protocol.model_copy(update={"description": "x", "sources": ()})
+    assert other.digest == protocol.digest
+    denser = protocol.model_copy(update={"kpoints": protocol.kpoints.model_copy(update={"density": 5.1})})
+    assert denser.digest != protocol.digest
+
+
+def test_protocols_cannot_be_changed_by_their_users():
+    protocol = load_protocol("pbesol")
+    with pytest.raises(ValidationError):
+        protocol.version = 2
+    protocol.incar["dos"]["EDIFF"] = 1.0
+    assert load_protocol("pbesol").incar["dos"]["EDIFF"] == 1e-5
+
+
+def test_a_file_of_ones_own(tmp_path):
+    path = as_file(tmp_path, load_protocol("pbesol"), name="mine")
+    own = load_protocol(path)
+    assert (own.name, own.version, own.kpoints) == ("mine", 1, load_protocol("pbesol").kpoints)
+
+
+def test_a_copy_may_keep_the_name_but_not_with_other_numbers(tmp_path):
+    protocol = load_protocol("pbesol")
+    assert load_protocol(as_file(tmp_path, protocol)) == protocol
+    with pytest.raises(HibanaError, match="HIB-031"):
+        load_protocol(as_file(tmp_path, protocol, spectrum_step=0.02))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"typo": 1},
+        {"version": "1"},
+        {"version": 0},
+        {"kpoints": {"density": 5.0}},
+        {"spectrum_step": -0.01},
+        {"hubbard_u": 1},
+        {"functional": "hse"},
+        {"prior": {"gap_criterion": 0.1, "magnetization_criterion": 0.1}},
+        {"name": "Two words"},
+    ],
+)
+def test_faulty_files_are_refused(tmp_path, changes):
+    data = {"name": "mine", **changes}
+    with pytest.raises(HibanaError, match="HIB-031"):
+        load_protocol(as_file(tmp_path, load_protocol("pbesol"), **data))
+
+
+def test_what_is_no_protocol(tmp_path):
+    with pytest.raises(HibanaError, match="HIB-030") as caught:
+        load_protocol("pbe_sol")
+    assert "pbesol-demo" in str(caught.value)
+    broken = tmp_path / "x.yaml"
+    for text in ("a: [", "", "- 1"):
+        broken.write_text(text)
+        with pytest.raises(HibanaError, match="HIB-031"):
+            load_protocol(str(broken))
+
+
+def test_the_demonstration_is_coarser_and_otherwise_the_same():
+    full, demo = load_protocol("pbesol"), load_protocol("pbesol-demo")
+    for rule in ("density", "insulator_density"):
+        assert getattr(demo.kpoints, rule) < getattr(full.kpoints, rule)
+        assert getattr(demo.hybrid, rule) < getattr(full.hybrid, rule)
+    assert demo.kpoints.band_spacing > full.kpoints.band_spacing
+    assert (demo.functional, demo.potcar, demo.symmetry, demo.prior) == (full.functional, full.potcar, full.symmetry, full.prior)
+    assert demo.hybrid.incar == full.hybrid.incar
+    assert isinstance(demo, Protocol)
