@@ -44,7 +44,9 @@ class RelaxationDoc(PropertyDoc):
 
     crystal: Crystal | None = Field(default=None, description="Relaxed primitive cell.")
     space_group_number: int | None = Field(default=None, description="Space group after relaxation.")
-    space_group_symbol: str | None = Field(default=None, description="Its Hermann-Mauguin symbol.")
+    space_group_symbol: str | None = Field(
+        default=None, description="Hermann-Mauguin symbol of the space group after relaxation."
+    )
     initial_space_group_number: int | None = Field(default=None, description="Space group of the candidate.")
     a: Annotated[float | None, Unit("Å")] = Field(default=None, description="Lattice parameter a of the conventional cell.")
     b: Annotated[float | None, Unit("Å")] = Field(default=None, description="Lattice parameter b of the conventional cell.")
@@ -78,6 +80,10 @@ class ElectronicDoc(PropertyDoc):
     band_gap_hse06_nsc: Annotated[float | None, Unit("eV")] = Field(
         default=None, description="HSE06 gap evaluated non-self-consistently on PBEsol wave functions."
     )
-    vbm_hse06_nsc: Annotated[float | None, Unit("eV")] = Field(default=None, description="VBM of the same evaluation.")
-    cbm_hse06_nsc: Annotated[float | None, Unit("eV")] = Field(default=None, description="CBM of the same evaluation.")
+    vbm_hse06_nsc: Annotated[float | None, Unit("eV")] = Field(
+        default=None, description="Valence-band maximum of the HSE06 evaluation."
+    )
+    cbm_hse06_nsc: Annotated[float | None, Unit("eV")] = Field(
+        default=None, description="Conduction-band minimum of the HSE06 evaluation."
+    )
     magnetization: Annotated[float | None, Unit("μB")] = Field(default=None, description="Total moment per cell.")

@@ -161,5 +161,8 @@ class TaskDoc(RunDoc):
     spec_prior: Prior = Field(default=Prior(), description="Prior knowledge the inputs were chosen by.")
     corrections: tuple[Correction, ...] = Field(default=(), description="What custodian changed.")
     flags: tuple[str, ...] = Field(default=(), description="Gates this run fails and corrections the policy flags.")
+    semilocal_edges: BandEdges | None = Field(
+        default=None, description="Band edges of the semilocal stage of a hybrid step, on the same k-points."
+    )
     machine: Machine = Field(description="Where, when, how long.")
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of hibana and what it ran on.")

@@ -73,9 +73,9 @@ class IonicStep:
     free_energy, energy_wo_entropy, energy_sigma0
         VASP's three energies, eV per cell.
     forces
-        (n_atoms, 3), eV/Å.
+        (n_atoms, 3), eV/Å; None where the method has none (perturbative hybrids): then no forces are written.
     stress
-        (3, 3), kB, VASP's sign.
+        (3, 3), kB, VASP's sign; None where it was not calculated (ISIF = 0, perturbative hybrids): then none is written.
     scf
         The electronic steps.
     magnetization
@@ -89,8 +89,8 @@ class IonicStep:
     free_energy: float
     energy_wo_entropy: float
     energy_sigma0: float
-    forces: Floats
-    stress: Floats
+    forces: Floats | None
+    stress: Floats | None
     scf: tuple[ScfStep, ...]
     magnetization: float | None = None
     seconds: float = 0.0
@@ -115,7 +115,8 @@ class Bands:
 @dataclass(frozen=True)
 class Dos:
     """Densities of states on ``energies`` (ne,), eV: ``total`` and ``integrated`` (nspin, ne), states/eV per cell and
-    states; ``partial`` (n_atoms, nspin, 9, ne) in the order of :data:`ORBITALS`, or None."""
+    states; ``partial`` (n_atoms, nspin, 9, ne) in the order of :data:`ORBITALS`, or None.
+    """
 
     energies: Floats
     total: Floats
@@ -126,7 +127,8 @@ class Dos:
 @dataclass(frozen=True)
 class KpointMesh:
     """How KPOINTS defined the points: ``style`` is ``Gamma``, ``Monkhorst-Pack`` or ``listgenerated``; ``divisions`` and
-    ``shift`` are None for a list."""
+    ``shift`` are None for a list.
+    """
 
     style: str
     divisions: tuple[int, int, int] | None = None
@@ -160,11 +162,17 @@ class RunResult:
         Whether the last step's SCF met EDIFF within NELM, and the relaxation EDIFFG within NSW.
     provenance
         What made the numbers: engine name and version, data sets with SHA-256, cutoff, how hybrids were done. Written as
-        the sidecar file.
+        the sidecar file; ``engine`` and ``engine_version`` are named in the files themselves too.
     started
         Start time, seconds since the epoch.
     wall_seconds, cpu_seconds, max_memory_kb
         Measured cost.
+    warnings
+        What the run has to say; written to the sidecar file.
+    selective_dynamics
+        Which fractional coordinates may move (n_atoms, 3); None where POSCAR has no selective dynamics.
+    comment
+        First line of POSCAR, which CONTCAR repeats; if empty, CONTCAR's is the formula.
     """
 
     incar: dict[str, Any]
@@ -187,6 +195,8 @@ class RunResult:
     cpu_seconds: float = 0.0
     max_memory_kb: int = 0
     warnings: tuple[str, ...] = field(default=())
+    selective_dynamics: NDArray[np.bool_] | None = None
+    comment: str = ""
 
     @property
     def symbols(self) -> list[str]:

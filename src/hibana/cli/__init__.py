@@ -1,0 +1,1 @@
+"""The command `hibana`: thin verbs over the rooms."""

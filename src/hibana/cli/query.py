@@ -1,0 +1,60 @@
+"""``hibana query``: documents of the store."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from hibana.cli.console import JsonOption, LaunchpadOption, open_store, output, print_json
+
+
+def query(
+    filter: Annotated[str, typer.Argument(help='MongoDB filter as JSON, for instance \'{"formula": "MgO"}\'.')] = "{}",
+    collection: Annotated[
+        str,
+        typer.Option("--collection", help="candidates, tasks, arrays, claims, relaxation, electronic or outcomes."),
+    ] = "electronic",
+    fields: Annotated[
+        str, typer.Option("--fields", help="Fields to show, separated by commas, nested ones with dots; default: all.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Show at most so many; 0 for all.")] = 0,
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show documents of the store that match a filter.
+
+    Example: hibana query '{"formula": "MgO"}' --collection electronic --fields material_id,band_gap_pbesol
+    """
+    from hibana.store.queries import parse_filter
+
+    names = [name.strip() for name in fields.split(",") if name.strip()]
+    wanted = parse_filter(filter)
+    found = list(open_store(launchpad).query(collection, wanted, names, limit))
+    if as_json:
+        print_json(found)
+    elif names:
+        _print_table(found, names)
+    else:
+        for document in found:
+            output().print_json(data=document, default=str)
+    if not as_json and not found:
+        output().print(f"no document of {collection} matches", markup=False)
+
+
+def _print_table(found: list[dict[str, Any]], names: list[str]) -> None:
+    from rich.table import Table
+
+    if not found:
+        return
+    table = Table(*names, box=None, pad_edge=False)
+    for document in found:
+        table.add_row(*(str(_value(document, name)) for name in names))
+    output().print(table)
+
+
+def _value(document: dict[str, Any], name: str) -> Any:
+    value: Any = document
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return "-" if value is None else value

@@ -1,0 +1,113 @@
+"""``hibana run``: launchers side by side until nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hibana.cli.console import JsonOption, LaunchpadOption, errors, output, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hibana.launch.worker import Progress
+
+FOUND_ERRORS = 1
+"""Exit code if jobs ended with an error (FIZZLED)."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def run(
+    workers: Annotated[int, typer.Option("--workers", "-n", min=1, help="Launchers side by side.")] = 1,
+    fworker: Annotated[
+        Path | None, typer.Option("--fworker", "-w", help="FireWorks worker file; default: my_fworker.yaml if it is here.")
+    ] = None,
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="Where the jobs run.")] = Path("launches"),
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", "-t", min=1, help="Seconds after which to stop; runs go on the next time.")
+    ] = None,
+    launchpad: LaunchpadOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run what is ready until nothing is left, after recovering what killed launchers left behind.
+
+    Ctrl-C stops cleanly; hibana run again goes on. Exit code 1 if jobs ended with an error.
+
+    Example: hibana run --workers 2 --fworker fw_config/local/my_fworker.yaml
+    """
+    from hibana.launch.launchpad import HibanaLaunchPad
+    from hibana.launch.worker import run_workers
+    from hibana.store.launchpad_file import find_launchpad_file
+
+    path = find_launchpad_file(launchpad)
+    here = Path("my_fworker.yaml")
+    with _shown(quiet=as_json) as show:
+        summary = run_workers(
+            HibanaLaunchPad.connect(path),
+            path,
+            workers=workers,
+            fworker_file=fworker or (here if here.is_file() else None),
+            directory=directory,
+            timeout=timeout,
+            on_progress=show,
+        )
+    if as_json:
+        print_json(summary.as_dict())
+    else:
+        counts = ", ".join(f"{count} {state}" for state, count in summary.counts.items()) or "nothing to run"
+        output().print(f"{counts} after {summary.seconds:.0f} s", markup=False)
+        if summary.stopped:
+            errors().print("stopped; hibana run goes on where this one ended", markup=False)
+        if summary.counts.get("FIZZLED"):
+            errors().print("some jobs ended with an error: lpad get_fws -s FIZZLED, hibana why MATERIAL", markup=False)
+    if summary.stopped:
+        raise typer.Exit(INTERRUPTED)
+    if summary.counts.get("FIZZLED"):
+        raise typer.Exit(FOUND_ERRORS)
+
+
+@contextmanager
+def _shown(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Show progress: a live table on a terminal, else a line whenever something changes."""
+    from rich.live import Live
+
+    console = errors()
+    if quiet:
+        yield lambda _: None
+    elif console.is_terminal:
+        with Live(console=console, refresh_per_second=2, transient=True) as live:
+            yield lambda progress: live.update(_table(progress))
+    else:
+        yield _Lines().show
+
+
+class _Lines:
+    """A line a change."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def show(self, progress: Progress) -> None:
+        """Print where the run stands if it stands somewhere else than before."""
+        counts = ", ".join(f"{count} {state}" for state, count in progress.counts.items()) or "nothing"
+        text = f"{counts}; running: {', '.join(progress.running) or 'nothing'}"
+        if text != self.last:
+            errors().print(f"[{progress.seconds:6.0f} s] {text}", markup=False)
+            self.last = text
+
+
+def _table(progress: Progress) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"hibana run, {progress.seconds:.0f} s", caption="Ctrl-C stops cleanly")
+    for state in progress.counts:
+        table.add_column(state, justify="right")
+    table.add_column("running now")
+    table.add_row(*map(str, progress.counts.values()), "\n".join(progress.running))
+    return table

@@ -1,0 +1,1 @@
+"""Figures for print and the results at a glance."""

@@ -1,0 +1,130 @@
+"""Export of a table: Parquet, CSV, data dictionary, card, and the list of what was left out.
+
+The same state of the store gives the same bytes. A file appears under its name when it is complete, so a reader never meets
+half a table and an export that fails leaves the last one as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hibana.tables.card import Tally, card
+from hibana.tables.errors import UNWRITABLE_DIRECTORY
+from hibana.tables.reading import series_there
+from hibana.tables.registry import find_table
+from hibana.tables.rows import LeftOut, LeftOutCode, rows
+from hibana.tables.series import Series, choose_series
+from hibana.tables.table import Table
+from hibana.tables.writers import CsvWriter, ParquetWriter
+
+if TYPE_CHECKING:
+    from hibana.store.store import Store
+
+LEFT_OUT_HEADER = ("material_id", "formula", "code", "reason")
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export wrote."""
+
+    table: str
+    series: Series
+    directory: Path
+    files: tuple[Path, ...]
+    n_rows: int
+    left_out: dict[LeftOutCode, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "table": self.table,
+            **self.series.as_dict(),
+            "directory": str(self.directory),
+            "files": [str(path) for path in self.files],
+            "n_rows": self.n_rows,
+            "left_out": dict(self.left_out),
+        }
+
+
+def export(
+    store: Store,
+    table: str,
+    directory: Path,
+    *,
+    protocol: str | None = None,
+    protocol_version: int | None = None,
+    calculator: str | None = None,
+    include_flagged: bool = False,
+) -> ExportReport:
+    """Write a table to a folder.
+
+    A series whose candidates have no result yet gives a table without rows, whose card says why; it is no error.
+
+    Parameters
+    ----------
+    store
+        Where the property documents are.
+    table
+        Name of the table.
+    directory
+        Folder to write to; made where it is missing.
+    protocol, protocol_version, calculator
+        Which series; each may be left out where the store leaves no choice.
+    include_flagged
+        Whether rows with flags stay in the table instead of being listed as left out.
+
+    Raises
+    ------
+    HibanaError
+        If there is no such table, if the store holds several series or none that fits, or if the folder cannot be written.
+    """
+    what = find_table(table)
+    series = choose_series(series_there(store, what), protocol=protocol, protocol_version=protocol_version, calculator=calculator)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{table}-", dir=directory) as scratch:
+            tally = _write(Path(scratch), store, what, series, include_flagged=include_flagged)
+            files = tuple(path.replace(directory / path.name) for path in sorted(Path(scratch).iterdir()))
+    except OSError as error:
+        raise UNWRITABLE_DIRECTORY.error(error.strerror or str(error), where=directory) from error
+    return ExportReport(table, series, directory, files, tally.n_rows, tally.left_out)
+
+
+def _write(folder: Path, store: Store, table: Table, series: Series, *, include_flagged: bool) -> Tally:
+    """Write all files of a table to an empty folder."""
+    tally = Tally()
+    names = [column.name for column in table.columns]
+    flags, version = names.index("flags"), names.index("calculator_version")
+    metadata = {"table": table.name, **{name: str(value) for name, value in series.as_dict().items()}}
+    with ExitStack() as files:
+        parquet = files.enter_context(ParquetWriter(folder / f"{table.name}.parquet", table.columns, metadata))
+        text = files.enter_context(CsvWriter(folder / f"{table.name}.csv", names))
+        left_out = files.enter_context(CsvWriter(folder / "left_out.csv", LEFT_OUT_HEADER))
+        for item in rows(store, table, series, include_flagged=include_flagged):
+            if isinstance(item, LeftOut):
+                tally.leave_out(item)
+                left_out.write((item.material_id, item.formula, item.code, item.reason))
+                continue
+            tally.n_rows += 1
+            tally.n_flagged_rows += bool(item.values[flags])
+            tally.calculator_versions.add(str(item.values[version]))
+            parquet.write(item.values)
+            text.write(item.values)
+    (folder / "dictionary.json").write_text(_dictionary(table, series), encoding="utf-8")
+    (folder / "README.md").write_text(card(table, series, tally, include_flagged=include_flagged), encoding="utf-8")
+    return tally
+
+
+def _dictionary(table: Table, series: Series) -> str:
+    content = {
+        "table": table.name,
+        "title": table.title,
+        **series.as_dict(),
+        "columns": [column.as_dict() for column in table.columns],
+    }
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
