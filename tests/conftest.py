@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["servers"]
+
 settings.register_profile("hibana", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hibana")
 

@@ -65,6 +65,14 @@ def test_one_error_is_explained(capsys) -> None:
     assert "--calculator" in entry["fix"]
 
 
+def test_the_list_leaves_nothing_out(capsys) -> None:
+    """What stands in brackets, as in ``pip install hibana[embedded]``, is no markup."""
+    with pytest.raises(SystemExit):
+        main(["errors"])
+    out = capsys.readouterr().out
+    assert all(entry.fix in out and entry.title in out for entry in catalogue())
+
+
 def test_the_page_has_one_line_an_error() -> None:
     entries = catalogue()
     page = as_markdown(entries)

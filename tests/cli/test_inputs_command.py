@@ -72,6 +72,16 @@ def test_knowledge_is_used(tmp_path):
     assert (spin["ISPIN"], spin["KPAR"]) == (2, 4)
 
 
+@pytest.mark.parametrize("known", [["--gap", "-1"], ["--vbm", "5", "--cbm", "3"]])
+def test_knowledge_that_cannot_be_is_refused(tmp_path, known):
+    """Taken as it is, it would count as a metal."""
+    app = typer.Typer()
+    app.command()(inputs)
+    result = CliRunner().invoke(app, [str(DEMO / "MgO.cif"), *known, "-o", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_mistakes_have_numbers_and_nothing_is_written(tmp_path):
     several = tmp_path / "list.json"
     several.write_text(json.dumps([structure.as_dict() for structure in make_prototypes().values()][:2]))

@@ -36,6 +36,9 @@ def test_damage_is_noticed():
     other = zlib.compress(np.ones(6, "<f4").tobytes())
     with pytest.raises(ValueError, match="damaged"):
         unpack(PackedArray(packed.ref, other))
+    for data in (b"", packed.data[:-4], b"x" + packed.data):
+        with pytest.raises(ValueError, match="damaged"):
+            unpack(PackedArray(packed.ref, data))
 
 
 def test_text_is_refused():

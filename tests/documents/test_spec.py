@@ -51,6 +51,11 @@ def test_another_question_has_another_address(change):
     assert spec(**change).address != spec().address
 
 
+def test_all_moments_reversed_are_the_same_question():
+    up, down = (spec(crystal=CRYSTAL.model_copy(update={"magmoms": (sign * 3.0, sign * -1.0)})) for sign in (1, -1))
+    assert up.address == down.address
+
+
 def test_unknown_gap_is_not_a_metal():
     assert spec(prior=Prior(band_gap=0.0)).address != spec(prior=Prior(band_gap=None)).address
 

@@ -90,6 +90,9 @@ def test_what_is_no_protocol(tmp_path):
         broken.write_text(text)
         with pytest.raises(HibanaError, match="HIB-031"):
             load_protocol(str(broken))
+    broken.write_bytes(b"\xff\xfe name: x")
+    with pytest.raises(HibanaError, match="HIB-031"):
+        load_protocol(str(broken))
 
 
 def test_the_demonstration_is_coarser_and_otherwise_the_same():

@@ -220,6 +220,15 @@ def test_a_figure_is_drawn_from_the_store(filled, tmp_path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_the_same_results_give_the_same_file(filled, tmp_path, monkeypatch, kind) -> None:
+    files = []
+    for second in ("1", "100000"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", second)
+        files.append(band_dos_figure(filled, "hib-0", "pbesol", 1, "vasp", tmp_path / second / f"MgO.{kind}").read_bytes())
+    assert files[0] == files[1]
+
+
 def test_float32_keeps_the_gap(filled) -> None:
     data = load_bands_and_dos(filled, "hib-0", "pbesol", 1, "vasp")
     assert data.bands[data.bands > 1.0].min() == pytest.approx(GAP, abs=1e-3)
@@ -234,6 +243,9 @@ def test_gallery_of_the_store(filled, electronic, tmp_path) -> None:
     chosen = draw_gallery(filled, tmp_path / "h", materials=["hib-0"])
     assert [path.name for path in chosen.files] == ["MgO_hib-0.png"]
     assert chosen.without == {}
+    with pytest.raises(HibanaError, match="HIB-153"):
+        draw_gallery(filled, tmp_path / "i", materials=["MgO", "no such"])
+    assert not (tmp_path / "i").exists(), "a wrong name is told before anything is drawn"
 
 
 def test_what_cannot_be_drawn_is_an_error(filled, electronic, tmp_path) -> None:

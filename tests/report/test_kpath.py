@@ -69,6 +69,17 @@ def test_branches_cover_the_path_and_have_no_jump(name: str) -> None:
         assert path.distances[branch][-1] - path.distances[branch][0] == pytest.approx(steps.sum())
 
 
+def test_the_path_of_a_spin_polarised_run_without_inversion() -> None:
+    """vise lists the inverted path too; its labels are primed."""
+    crystal, cell = primitive(CRYSTALS["wurtzite"])
+    made = seekpath.get_explicit_k_path_orig_cell(cell, with_time_reversal=False, reference_distance=0.1)
+    path = band_path(crystal, np.array(made["explicit_kpoints_rel"]))
+    written = [pretty_label(label) for label in made["explicit_kpoints_labels"] if label]
+    assert [part for _, label in path.ticks for part in label.split("|")] == written
+    assert any("'" in label for label in written)
+    assert path.distances == pytest.approx(made["explicit_kpoints_linearcoord"], abs=1e-4)
+
+
 def test_a_recorded_band_run_has_the_labels_of_its_kpoints_file(recorded) -> None:
     inputs = recorded / "vasp_runs" / "MgO_band_pbesol" / "inputs"
     structure = Structure.from_file(inputs / "POSCAR")

@@ -18,6 +18,8 @@ from prototypes import make_prototypes
 MGO = make_prototypes()["rock salt MgO"]
 ZNO = make_prototypes()["wurtzite ZnO"]
 CIF = MGO.to(fmt="cif")
+ANGLES = ("alpha", "beta", "gamma")
+ROCK_SALT = "_symmetry_space_group_name_H-M 'F m -3 m'"
 FIRST_MAGNESIUM = "  Mg  Mg0  1  0.00000000  0.00000000  0.00000000  1"
 
 
@@ -88,6 +90,41 @@ def test_nearly_full_sites_are_full(tmp_path):
     assert read.structure.is_ordered
 
 
+def cif(formula: str, *symmetry: str, sites: str = "Mg1 Mg 0 0 0\nO1 O 0.5 0.5 0.5\n") -> str:
+    lengths = "".join(f"_cell_length_{axis} 4.21\n_cell_angle_{angle} 90\n" for axis, angle in zip("abc", ANGLES, strict=True))
+    columns = "".join(f"_atom_site_{name}\n" for name in ("label", "type_symbol", "fract_x", "fract_y", "fract_z"))
+    return "\n".join(("data_x", f"_chemical_formula_sum {formula}", *symmetry, lengths, "loop_", columns + sites))
+
+
+@pytest.mark.parametrize(
+    ("formula", "symmetry", "said"),
+    [
+        ("'Mg O2 H2'", ROCK_SALT, "Mg O2 H2"),
+        ("'Mg O2'", ROCK_SALT, "its sites make MgO"),
+        ("'Mg O'", "_symmetry_space_group_name_H-M 'X y z'", "'X y z' is unknown"),
+    ],
+)
+def test_a_cif_without_the_atoms_it_states_is_refused(tmp_path, formula, symmetry, said):
+    """pymatgen warns and gives another compound, or P1."""
+    error = refusal(write(tmp_path, "x.cif", cif(formula, symmetry)))
+    assert error.kind.code == "HIB-019"
+    assert said in error.what
+
+
+@pytest.mark.parametrize("formula", ["'Mg O'", "'O4 Mg4'", "?", "'Mg1.001 O1'", "'not a formula'"])
+def test_a_cif_that_states_its_atoms_is_read(tmp_path, formula):
+    (read,) = read_structures(write(tmp_path, "x.cif", cif(formula, ROCK_SALT)))
+    assert read.structure.formula == "Mg4 O4"
+    (read,) = read_structures(write(tmp_path, "y.cif", cif(formula)))
+    assert read.structure.formula == "Mg1 O1", "without any symmetry the atoms listed are all there are"
+
+
+def test_deuterium_is_hydrogen_in_formula_and_sites(tmp_path):
+    heavy = cif("'D2 O'", ROCK_SALT, sites="D1 D 0.25 0.25 0.25\nO1 O 0 0 0\n")
+    (read,) = read_structures(write(tmp_path, "x.cif", heavy))
+    assert read.structure.formula == "H8 O4"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "code"),
     [
@@ -108,6 +145,7 @@ def test_nearly_full_sites_are_full(tmp_path):
         ("nan.vasp", "x\n1.0\n4 0 0\n0 4 0\n0 0 4\nMg O\n1 1\nDirect\n0 0 nan\n.5 .5 .5\n", "HIB-013"),
         ("broken.json", '{"lattice": ', "HIB-013"),
         ("wrong.json", '{"lattice": 1, "sites": 2}', "HIB-013"),
+        ("mixed.json", json.dumps([MGO.as_dict(), {"formula": "ZnO"}]), "HIB-013"),
         ("movie.mp4", "x", "HIB-013"),
         ("dummy.cif", CIF.replace("  Mg  Mg0", "  X  X0"), "HIB-015"),
         ("unknown.vasp", "x\n1.0\n4 0 0\n0 4 0\n0 0 4\nQq O\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", "HIB-015"),

@@ -41,4 +41,4 @@ def errors(
         sys.stdout.write(as_markdown(entries))
     else:
         for entry in entries:
-            output().print(f"[bold]{entry.code}[/bold]  {entry.title}\n         {entry.fix}")
+            output().print(f"{entry.code}  {entry.title}\n         {entry.fix}", markup=False)

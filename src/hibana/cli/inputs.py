@@ -26,7 +26,7 @@ def inputs(
         str | None, typer.Option("--functional", "-f", help="pbesol, or hse06_nsc with the task band; default: the protocol's.")
     ] = None,
     protocol: Annotated[str, typer.Option("--protocol", "-p", help="Name of a protocol, or path of its file.")] = "pbesol",
-    gap: Annotated[float | None, typer.Option("--gap", help="Band gap in eV if known, 0 for a metal.")] = None,
+    gap: Annotated[float | None, typer.Option("--gap", min=0.0, help="Band gap in eV if known, 0 for a metal.")] = None,
     vbm: Annotated[float | None, typer.Option("--vbm", help="Valence-band maximum in eV, if known.")] = None,
     cbm: Annotated[float | None, typer.Option("--cbm", help="Conduction-band minimum in eV, if known.")] = None,
     magnetization: Annotated[
@@ -48,6 +48,8 @@ def inputs(
     from hibana.structures.convert import from_pymatgen
     from hibana.structures.reading import read_structures
 
+    if vbm is not None and cbm is not None and cbm < vbm:
+        raise typer.BadParameter(f"the conduction-band minimum {cbm:g} lies below the valence-band maximum {vbm:g}")
     found = read_structures(structure)
     if len(found) > 1:
         raise SEVERAL_STRUCTURES.error(f"{len(found)} were read", where=structure)

@@ -39,5 +39,5 @@ class Settings:
         return cls(
             launchpad_file=Path(launchpad) if launchpad else None,
             vasp_cmd=os.environ.get("HIBANA_VASP_CMD") or None,
-            store_dir=Path(os.environ.get("HIBANA_STORE_DIR", "hibana_store")),
+            store_dir=Path(os.environ.get("HIBANA_STORE_DIR") or "hibana_store"),
         )

@@ -61,8 +61,11 @@ def unpack(packed: PackedArray) -> NDArray[np.generic]:
     ValueError
         If the bytes are not those the reference names.
     """
-    raw = zlib.decompress(packed.data)
     ref = packed.ref
+    try:
+        raw = zlib.decompress(packed.data)
+    except zlib.error as error:
+        raise ValueError(f"array {ref.sha256[:12]} is damaged: {error}") from error
     if hashlib.sha256(f"{ref.dtype}{tuple(ref.shape)}".encode() + raw).hexdigest() != ref.sha256:
         raise ValueError(f"array {ref.sha256[:12]} is damaged: its content has another hash")
     return np.frombuffer(raw, dtype=ref.dtype).reshape(ref.shape)

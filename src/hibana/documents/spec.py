@@ -66,7 +66,8 @@ class Spec(BaseModel):
         if not self.parents:
             origin = {"structure": self.structure_key, "prior": _on_grid(self.prior)}
             if self.crystal.magmoms is not None:
-                origin["magmoms"] = sorted(round(m * 100) for m in self.crystal.magmoms)
+                moments = [round(moment * 100) for moment in self.crystal.magmoms]
+                origin["magmoms"] = min(sorted(moments), sorted(-moment for moment in moments))
         return content_address(
             {
                 "version": ADDRESS_VERSION,

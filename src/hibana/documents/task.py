@@ -66,6 +66,9 @@ class Inputs(Document):
     potcars: tuple[str, ...] = Field(description="TITEL of each potential.")
     encut: Annotated[float | None, Unit("eV")] = Field(default=None, description="Plane-wave cutoff in force.")
     nelect: Annotated[float | None, Unit("e")] = Field(default=None, description="Number of valence electrons.")
+    valence: Annotated[float | None, Unit("e")] = Field(
+        default=None, description="Valence electrons of the potentials, summed over the atoms: those of the neutral cell."
+    )
 
 
 class BandEdges(Document):
@@ -80,6 +83,9 @@ class BandEdges(Document):
     cbm_kpoint: Vector | None = Field(default=None, description="k-point of the CBM, reciprocal-lattice units.")
     direct_gap: Annotated[float | None, Unit("eV")] = Field(default=None, description="Smallest gap at one k-point.")
     efermi: Annotated[float | None, Unit("eV")] = Field(default=None, description="Fermi level as the code printed it.")
+    occupation_deviation: Annotated[float | None, Unit("1")] = Field(
+        default=None, description="Largest deviation of an occupation from 0 or 1; above 0 where smearing fills states partly."
+    )
 
 
 class Correction(Document):

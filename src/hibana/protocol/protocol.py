@@ -146,7 +146,11 @@ def load_protocol(name_or_path: str) -> Protocol:
     path = Path(name_or_path)
     if not path.is_file():
         raise UNKNOWN_PROTOCOL.error(f"{name_or_path!r}; packaged are {', '.join(protocol_names())}")
-    protocol = _parse(path.read_text(encoding="utf-8"), name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise INVALID_PROTOCOL.error(f"it cannot be read as text: {error}", where=path) from error
+    protocol = _parse(text, name_or_path)
     if protocol.name in protocol_names() and protocol.digest != _packaged(protocol.name).digest:
         what = f"it has other numbers than the packaged protocol {protocol.name!r}"
         raise INVALID_PROTOCOL.error(what, where=path, fix="Give a protocol of your own a name of its own.")
@@ -164,7 +168,7 @@ def _parse(text: str, where: str) -> Protocol:
     except YAMLError as error:
         raise INVALID_PROTOCOL.error(f"not YAML: {error}", where=where) from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        faults = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}" for item in error.errors())
         raise INVALID_PROTOCOL.error(faults, where=where) from error
 
 

@@ -21,6 +21,9 @@ from hibana.report.errors import UNWRITABLE_FIGURE
 if TYPE_CHECKING:
     from hibana.store.store import Store
 
+UNDATED: dict[str, dict[str, str | None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+"""Metadata that leaves the date out, so that the same results give the same file."""
+
 STYLE = Path(__file__).with_name("hibana.mplstyle")
 BELOW, ABOVE = -8.0, 5.0
 """Energies shown, eV: from below the valence-band maximum to above the conduction-band minimum (or the Fermi level)."""
@@ -105,7 +108,7 @@ def save(figure: Figure, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".figure-", dir=path.parent) as scratch:
-            figure.savefig(Path(scratch) / path.name)
+            figure.savefig(Path(scratch) / path.name, metadata=UNDATED.get(path.suffix))
             (Path(scratch) / path.name).replace(path)
     except OSError as error:
         raise UNWRITABLE_FIGURE.error(error.strerror or str(error), where=path) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,8 @@ def draw_gallery(
     there = series_there(store, find_table("electronic"))
     series = choose_series(there, protocol=protocol, protocol_version=protocol_version, calculator=calculator)
     gallery = Gallery(series)
-    for doc in _chosen(store, series, materials):
+    chosen = _named(store, series, materials) if materials else store.properties(ElectronicDoc, series.as_dict())
+    for doc in chosen:
         path = directory / f"{doc.formula}_{doc.material_id}.{file_format}"
         try:
             band_dos_figure(store, doc.material_id, series.protocol, series.protocol_version, series.calculator, path)
@@ -82,12 +83,11 @@ def draw_gallery(
     return gallery
 
 
-def _chosen(store: Store, series: Series, materials: Sequence[str]) -> Iterator[ElectronicDoc]:
-    unseen = set(materials)
-    for doc in store.properties(ElectronicDoc, series.as_dict()):
-        names = {doc.material_id, doc.formula}
-        if not materials or names & set(materials):
-            unseen -= names
-            yield doc
-    if unseen:
-        raise NO_SUCH_MATERIAL.error(", ".join(sorted(unseen)))
+def _named(store: Store, series: Series, materials: Sequence[str]) -> list[ElectronicDoc]:
+    """Documents of the materials named; all names are looked at before anything is drawn."""
+    named = set(materials)
+    found = [doc for doc in store.properties(ElectronicDoc, series.as_dict()) if named & {doc.material_id, doc.formula}]
+    unknown = named - {name for doc in found for name in (doc.material_id, doc.formula)}
+    if unknown:
+        raise NO_SUCH_MATERIAL.error(", ".join(sorted(unknown)))
+    return found

@@ -13,6 +13,7 @@ import numpy as np
 import seekpath
 from numpy.typing import NDArray
 
+from hibana.core.errors import HibanaError
 from hibana.documents.crystal import Crystal
 from hibana.report.errors import UNKNOWN_PATH
 from hibana.structures.symmetry import ANGLE_TOLERANCE, SYMPREC
@@ -94,10 +95,22 @@ class _Stop:
 
 
 def _stops(crystal: Crystal, kpoints: NDArray[np.floating]) -> list[_Stop]:
+    """The labelled points; a spin-polarised run without inversion has its path and, primed, the inverted one."""
+    try:
+        return _walk(crystal, kpoints, time_reversal=True)
+    except HibanaError:
+        try:
+            return _walk(crystal, kpoints, time_reversal=False)
+        except HibanaError:
+            pass
+        raise
+
+
+def _walk(crystal: Crystal, kpoints: NDArray[np.floating], *, time_reversal: bool) -> list[_Stop]:
     from pymatgen.core import Element
 
     cell = (crystal.lattice, crystal.frac_coords, [Element(symbol).Z for symbol in crystal.species])
-    found = seekpath.get_path_orig_cell(cell, symprec=SYMPREC, angle_tolerance=ANGLE_TOLERANCE)
+    found = seekpath.get_path_orig_cell(cell, with_time_reversal=time_reversal, symprec=SYMPREC, angle_tolerance=ANGLE_TOLERANCE)
     stops: list[_Stop] = []
     for start, end in found["path"]:
         if not stops or stops[-1].label != start:

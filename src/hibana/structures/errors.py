@@ -18,4 +18,9 @@ NOT_FOUND = declare(16, "no such file or folder", "Check the path.")
 NO_SYMMETRY = declare(
     17, "symmetry could not be determined", "Check lattice and coordinates; near-duplicate atoms are the usual cause."
 )
+NOT_AS_STATED = declare(
+    19,
+    "a CIF that contradicts itself",
+    "Add the atoms that the file leaves out (often hydrogen) or the symmetry operations, or mend what it states.",
+)
 NOT_COLLINEAR = declare(18, "non-collinear magnetic moments", "Give one signed moment (μB) a site, or none.")

@@ -10,14 +10,15 @@ from typing import Literal
 
 import numpy as np
 from monty.io import zopen
-from pymatgen.core import Structure
-from pymatgen.io.cif import CifFile, CifParser
+from pymatgen.core import Composition, Structure
+from pymatgen.io.cif import CifBlock, CifFile, CifParser
 from pymatgen.io.vasp import Poscar
 
 from hibana.structures.convert import OCCUPANCY_TOLERANCE, element_symbol, plain_structure
 from hibana.structures.errors import (
     EMPTY_FOLDER,
     NO_STRUCTURE,
+    NOT_AS_STATED,
     NOT_FOUND,
     OVERLAPPING,
     UNREADABLE,
@@ -25,6 +26,19 @@ from hibana.structures.errors import (
 
 MIN_DISTANCE = 0.5
 """Atoms nearer than this, Å, overlap."""
+
+FORMULA_TOLERANCE = 0.005
+"""Largest difference of an element's atomic fraction from that of the formula that a CIF states."""
+
+SPACE_GROUP_TAGS = (
+    "_symmetry_space_group_name_H-M",
+    "_space_group_name_H-M_alt",
+    "_symmetry_space_group_name_Hall",
+    "_space_group_name_Hall",
+    "_symmetry_Int_Tables_number",
+    "_space_group_IT_number",
+)
+"""Where a CIF names its space group; without operations pymatgen takes these from the name, if it knows it."""
 
 Format = Literal["cif", "poscar", "json"]
 
@@ -59,7 +73,8 @@ def read_structures(path: Path) -> list[ReadStructure]:
     ------
     HibanaError
         HIB-010 (no structure), HIB-011 (disorder), HIB-012 (overlapping atoms), HIB-013 (unreadable or unknown format),
-        HIB-014 (folder without structure files), HIB-015 (no element), HIB-016 (no such path), HIB-018 (non-collinear).
+        HIB-014 (folder without structure files), HIB-015 (no element), HIB-016 (no such path), HIB-018 (non-collinear),
+        HIB-019 (a CIF without the atoms or the symmetry it states).
     """
     if path.is_dir():
         found = [item for file in sorted(path.iterdir()) for item in _read_if_structure_file(file)]
@@ -106,9 +121,7 @@ def _read_file(path: Path, kind: Format) -> list[ReadStructure]:
     readers = {"cif": _from_cif, "poscar": _from_poscar, "json": _from_json}
     structures = readers[kind](text, path)
     named = len(structures) > 1
-    return [
-        ReadStructure(_checked(structure, path), f"{path}#{block}" if named else str(path)) for block, structure in structures
-    ]
+    return [ReadStructure(structure, f"{path}#{block}" if named else str(path)) for block, structure in structures]
 
 
 def _from_cif(text: str, path: Path) -> list[tuple[str, Structure]]:
@@ -120,7 +133,7 @@ def _from_cif(text: str, path: Path) -> list[tuple[str, Structure]]:
         warnings.simplefilter("always")
         try:
             blocks = CifFile.from_str(text).data
-            expected = [name for name, block in blocks.items() if "_atom_site_fract_x" in block.data]
+            expected = {name: block for name, block in blocks.items() if "_atom_site_fract_x" in block.data}
             structures = CifParser.from_str(text).parse_structures(primitive=False, check_occu=False) if expected else []
         except Exception as error:
             raise UNREADABLE.error(f"not a CIF that pymatgen can read: {error}", where=path) from error
@@ -129,7 +142,35 @@ def _from_cif(text: str, path: Path) -> list[tuple[str, Structure]]:
     if len(structures) != len(expected):
         said = "; ".join(dict.fromkeys(str(item.message).splitlines()[-1] for item in caught)) or "no reason given"
         raise UNREADABLE.error(f"{len(structures)} of {len(expected)} data blocks could be read ({said})", where=path)
-    return list(zip(expected, structures, strict=True))
+    without_operations = any("Defaulting to P1" in str(item.message) for item in caught)
+    checked = [_checked(structure, path) for structure in structures]
+    for block, structure in zip(expected.values(), checked, strict=True):
+        _check_against_block(structure, block, path, without_operations=without_operations)
+    return list(zip(expected, checked, strict=True))
+
+
+def _check_against_block(structure: Structure, block: CifBlock, path: Path, *, without_operations: bool) -> None:
+    """Refuse atoms that are not those of the formula or the space group that the data block states."""
+    group = next((str(block.data[tag]) for tag in SPACE_GROUP_TAGS if tag in block.data), "")
+    nothing_added = len(structure) <= len(block.data["_atom_site_fract_x"])
+    if without_operations and nothing_added and group.replace(" ", "").strip("'\"") not in ("", "?", ".", "1", "P1"):
+        raise NOT_AS_STATED.error(f"it has no symmetry operations, and its space group {group!r} is unknown", where=path)
+    formula = str(block.data.get("_chemical_formula_sum", ""))
+    try:
+        stated = _fractions(Composition(formula))
+    except (ValueError, AttributeError):
+        return
+    found = _fractions(structure.composition)
+    if stated and any(abs(stated.get(z, 0) - found.get(z, 0)) > FORMULA_TOLERANCE for z in stated.keys() | found.keys()):
+        raise NOT_AS_STATED.error(f"its sites make {structure.reduced_formula}, its formula is {formula!r}", where=path)
+
+
+def _fractions(composition: Composition) -> dict[int, float]:
+    """Atomic fractions by atomic number: isotopes count as their element."""
+    fractions: dict[int, float] = {}
+    for element in composition.elements:
+        fractions[element.Z] = fractions.get(element.Z, 0.0) + composition.get_atomic_fraction(element)
+    return fractions
 
 
 def _from_poscar(text: str, path: Path) -> list[tuple[str, Structure]]:
@@ -143,7 +184,7 @@ def _from_poscar(text: str, path: Path) -> list[tuple[str, Structure]]:
         raise UNREADABLE.error(
             "the POSCAR does not name its elements", where=path, fix="Add the line of element symbols (VASP 5)."
         )
-    return [("", poscar.structure)]
+    return [("", _checked(poscar.structure, path))]
 
 
 def _from_json(text: str, path: Path) -> list[tuple[str, Structure]]:
@@ -152,12 +193,16 @@ def _from_json(text: str, path: Path) -> list[tuple[str, Structure]]:
     except json.JSONDecodeError as error:
         raise UNREADABLE.error(f"not JSON: {error}", where=path) from error
     items = data if isinstance(data, list) else [data]
-    if not all(isinstance(item, dict) and {"lattice", "sites"} <= item.keys() for item in items):
+    others = [item for item in items if not (isinstance(item, dict) and {"lattice", "sites"} <= item.keys())]
+    if len(others) == len(items):
         return []
+    if others:
+        raise UNREADABLE.error(f"{len(others)} of its {len(items)} entries are no Structure", where=path)
     try:
-        return [(str(number), Structure.from_dict(item)) for number, item in enumerate(items, 1)]
+        structures = [Structure.from_dict(item) for item in items]
     except Exception as error:
         raise UNREADABLE.error(f"not a Structure that pymatgen can read: {error!r}", where=path) from error
+    return [(str(number), _checked(structure, path)) for number, structure in enumerate(structures, 1)]
 
 
 def _checked(structure: Structure, path: Path) -> Structure:

@@ -40,6 +40,8 @@ ELECTRONIC = Table(
         "of states were calculated with PBEsol on the relaxed cell; materials with a gap were then evaluated with HSE06 "
         "non-self-consistently on the PBEsol wave functions. A metal (`gap_class` metal) has `band_gap_pbesol` 0 and no hybrid "
         "gap.",
+        "Runs are spin-polarised only for structures submitted with initial moments. For all others `magnetization` is missing, "
+        "which means not looked for, and a material that is magnetic stands here in its non-magnetic state.",
         "Lattice parameters are those of the conventional cell. Energies, `vbm` and `cbm` are on the calculator's own zero: "
         "compare them within one row, or as formation energies from one calculator and one protocol.",
     ),
