@@ -66,7 +66,7 @@ def potcars(tmp_path_factory) -> Path:
 
 def make_campaign(folder: Path, potcars: Path):
     campaign = Campaign(folder, potcars)
-    campaign.hibana("store", "up", "--directory", "store", "--launchpad", str(campaign.launchpad), "--port", "0")
+    campaign.hibana("store", "up", "--directory", "store", "--launchpad", str(campaign.launchpad))
     try:
         yield campaign
     finally:
@@ -139,9 +139,9 @@ def rehearsals(folder: Path) -> list[int]:
     found = []
     for process in Path("/proc").iterdir():
         try:
-            if process.name.isdigit() and b"hibana.rehearsal" in (process / "cmdline").read_bytes():
-                if str((process / "cwd").readlink()).startswith(str(folder)):
-                    found.append(int(process.name))
+            is_engine = process.name.isdigit() and b"hibana.rehearsal" in (process / "cmdline").read_bytes()
+            if is_engine and (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
         except OSError:
             continue
     return found

@@ -82,6 +82,18 @@ def test_spin_follows_the_moment_found_before(library):
         assert inputs("structure_opt", Prior(magnetization=moment)).stages[0].incar.get("ISPIN") == expected
 
 
+def test_a_moment_that_nobody_looked_for_is_not_taken_for_none(library):
+    """NiO starts spin-polarised until a run has found its moment; what a run found then decides."""
+    nickel_oxide = from_pymatgen(
+        Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.17), ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    )
+    spins = {
+        moment: inputs("structure_opt", Prior(magnetization=moment), crystal=nickel_oxide).stages[0].incar.get("ISPIN")
+        for moment in (None, 0.0, 8.0)
+    }
+    assert spins == {None: 2, 0.0: None, 8.0: 2}
+
+
 def test_ordered_moments_are_written_in_the_order_of_the_sites(library, tmp_path):
     lattice = Lattice([[4.17, 2.085, 2.085], [2.085, 4.17, 2.085], [2.085, 2.085, 4.17]])
     sites = [[0.25] * 3, [0, 0, 0], [0.75] * 3, [0.5] * 3]

@@ -105,7 +105,7 @@ def test_every_option_of_vise_is_given():
     """A new option of vise would take vise's default unseen: this tells."""
     from_the_structure = {"initial_structure", "structure", "symbol_list", "num_kpts", "num_kpt_multiplication_factor"}
     elsewhere = {"task", "xc", "potcar"}
-    given = vise_options("dos", load_protocol("pbesol"), Prior())
+    given = vise_options("dos", load_protocol("pbesol"), Prior(), ["Mg", "O"])
     assert set(given) == load_vise().generator_options - from_the_structure - elsewhere
 
 

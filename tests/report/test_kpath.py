@@ -37,7 +37,7 @@ def primitive(structure: Structure) -> tuple[Crystal, tuple]:
 @pytest.mark.parametrize("name", CRYSTALS)
 def test_labels_and_distances_are_those_of_the_path_maker(name: str) -> None:
     crystal, cell = primitive(CRYSTALS[name])
-    made = seekpath.get_explicit_k_path_orig_cell(cell, symprec=0.01, angle_tolerance=5.0, reference_distance=0.1)
+    made = seekpath.get_explicit_k_path_orig_cell(cell, symprec=0.01, angle_tolerance=0.3, reference_distance=0.1)
     kpoints = np.array(made["explicit_kpoints_rel"]).round(6)
 
     path = band_path(crystal, kpoints)
@@ -55,7 +55,7 @@ def test_labels_and_distances_are_those_of_the_path_maker(name: str) -> None:
 @pytest.mark.parametrize("name", CRYSTALS)
 def test_branches_cover_the_path_and_have_no_jump(name: str) -> None:
     crystal, cell = primitive(CRYSTALS[name])
-    made = seekpath.get_explicit_k_path_orig_cell(cell, symprec=0.01, angle_tolerance=5.0, reference_distance=0.05)
+    made = seekpath.get_explicit_k_path_orig_cell(cell, symprec=0.01, angle_tolerance=0.3, reference_distance=0.05)
     kpoints = np.array(made["explicit_kpoints_rel"])
 
     path = band_path(crystal, kpoints)

@@ -213,3 +213,16 @@ def test_an_export_that_fails_leaves_the_last_one_as_it_was(campaign, tmp_path, 
     with pytest.raises(HibanaError, match=r"HIB-134.*No space left"):
         export(campaign.store, "electronic", tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_readme_that_is_no_card_is_not_overwritten(campaign, tmp_path) -> None:
+    campaign.complete("MgO")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "README.md").write_text("# my project\n")
+    with pytest.raises(HibanaError, match="HIB-135"):
+        export(campaign.store, "electronic", folder)
+    assert [path.name for path in folder.iterdir()] == ["README.md"]
+    (folder / "README.md").unlink()
+    export(campaign.store, "electronic", folder)
+    export(campaign.store, "electronic", folder)

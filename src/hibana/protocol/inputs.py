@@ -66,7 +66,7 @@ def build_inputs(
     refuse_vise_yaml()
     given = dict(options or {})
     tags = given.pop("incar", {})
-    chosen = vise_options(task, protocol, prior, cores=cores)
+    chosen = vise_options(task, protocol, prior, crystal.species, cores=cores)
     if functional == HYBRID:
         chosen |= hybrid_options(prior, protocol)
     structure = plain_structure(to_pymatgen(crystal))

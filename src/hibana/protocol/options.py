@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from hibana.documents.spec import Prior
@@ -20,9 +20,12 @@ def known_gap(prior: Prior, protocol: Protocol) -> float | None:
     return gap if gap is not None and gap > protocol.prior.gap_criterion else None
 
 
-def is_magnetic(prior: Prior, protocol: Protocol) -> bool:
-    """Whether the run before found a total moment; unknown counts as none."""
-    return prior.magnetization is not None and abs(prior.magnetization) > protocol.prior.magnetization_criterion
+def is_magnetic(prior: Prior, protocol: Protocol, elements: Collection[str]) -> bool:
+    """Whether a run is spin-polarised: the run before found a moment, or none has looked and the elements may have one."""
+    rule = protocol.prior
+    if prior.magnetization is None:
+        return not set(rule.spin_polarised_elements).isdisjoint(elements)
+    return abs(prior.magnetization) > rule.magnetization_criterion
 
 
 def kpoint_density(task: str, prior: Prior, protocol: Protocol) -> float:
@@ -40,7 +43,7 @@ def hybrid_options(prior: Prior, protocol: Protocol) -> dict[str, Any]:
     return {"kpt_density": density, "exchange_ratio": rule.exchange_ratio, **mesh}
 
 
-def vise_options(task: str, protocol: Protocol, prior: Prior, *, cores: int = 1) -> dict[str, Any]:
+def vise_options(task: str, protocol: Protocol, prior: Prior, elements: Collection[str], *, cores: int = 1) -> dict[str, Any]:
     """All input options of vise.
 
     Parameters
@@ -49,12 +52,14 @@ def vise_options(task: str, protocol: Protocol, prior: Prior, *, cores: int = 1)
         vise's task name.
     protocol, prior
         What fixes them.
+    elements
+        Chemical symbols of the crystal.
     cores
         Cores of the run. With one, KPAR is not set.
     """
     gap = known_gap(prior, protocol)
     edges = [prior.vbm, prior.cbm] if gap is not None and None not in (prior.vbm, prior.cbm) else None
-    magnetic = is_magnetic(prior, protocol)
+    magnetic = is_magnetic(prior, protocol, elements)
     return {
         "kpt_density": kpoint_density(task, prior, protocol),
         "kpt_mode": None,

@@ -49,6 +49,9 @@ class PriorRule(Part):
 
     gap_criterion: Annotated[float, Unit("eV")] = Field(ge=VISE_GAP_CRITERION, description="A gap above it is a gap.")
     magnetization_criterion: Annotated[PositiveFloat, Unit("μB")] = Field(description="A moment above it is magnetic.")
+    spin_polarised_elements: tuple[str, ...] = Field(
+        strict=False, description="Crystals with one of them start spin-polarised as long as their moment is unknown."
+    )
 
 
 class KpointRule(Part):

@@ -79,6 +79,11 @@ class Store:
         found = self._collection("candidates").find_one({"_id": material_id})
         return None if found is None else CandidateDoc.model_validate(_bare(found))
 
+    def candidates_of(self, formula: str) -> list[CandidateDoc]:
+        """All candidates of a reduced formula, in the order of their identities."""
+        found = self._collection("candidates").find({"formula": formula}).sort("_id", ASCENDING)
+        return [CandidateDoc.model_validate(_bare(item)) for item in found]
+
     def record_submission(self, material_id: str, submission: Submission) -> bool:
         """Note that a workflow is going to be added for a candidate; True if the caller has to add it.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from hibana.core.address import content_address
 from hibana.documents.candidate import CandidateDoc
 from hibana.structures.canonical import canonical_form
-from hibana.structures.convert import from_pymatgen
+from hibana.structures.convert import from_pymatgen, to_pymatgen
 from hibana.structures.standardise import standardise
 from hibana.structures.symmetry import kind_cell
 
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 KEY_VERSION = 1
 """Part of every key; raised when the canonical form changes."""
+
+SAME_LENGTH = 3e-4
+"""Relative difference of lattice vectors up to which two descriptions may be of one crystal."""
+
+SAME_ANGLE = 0.02
+"""Difference of angles, degrees."""
+
+SAME_POSITION = 1e-3
+"""Root mean square difference of positions in units of the cube root of the volume per atom, some 2e-3 Å."""
 
 
 def structure_key(structure: Structure) -> str:
@@ -31,7 +41,7 @@ def structure_key(structure: Structure) -> str:
 
     A grid has boundaries: the more free coordinates a crystal has, the more likely noise takes one across. Copies that agree
     in eight decimals have one key; a copy rounded to six, or a supercell of a cell that keeps its symmetry only roughly, has
-    another in a few of a hundred cases, one rounded to four or five often.
+    another in a few of a hundred cases, one rounded to four or five often. :func:`is_same_crystal` finds those.
 
     Raises
     ------
@@ -68,3 +78,20 @@ def make_candidate(read: ReadStructure) -> CandidateDoc:
         crystal=from_pymatgen(standard.primitive),
         sources=(read.source,),
     )
+
+
+def is_same_crystal(one: CandidateDoc, other: CandidateDoc) -> bool:
+    """Whether two candidates are one crystal whose numbers were rounded differently.
+
+    Non-magnetic candidates of one formula and space group are compared within :data:`SAME_LENGTH`, :data:`SAME_ANGLE` and
+    :data:`SAME_POSITION`. Ordered moments are compared by the key alone.
+    """
+    if one.structure_key == other.structure_key:
+        return True
+    kinds = [(item.formula, item.n_sites, item.space_group_number, item.crystal.magmoms) for item in (one, other)]
+    if kinds[0] != kinds[1] or one.crystal.magmoms is not None:
+        return False
+    matcher = StructureMatcher(
+        ltol=SAME_LENGTH, angle_tol=SAME_ANGLE, stol=SAME_POSITION, primitive_cell=False, scale=False, attempt_supercell=False
+    )
+    return bool(matcher.fit(to_pymatgen(one.crystal), to_pymatgen(other.crystal)))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SYMPREC = 0.01
 """Default tolerance of positions, Å (vise's)."""
 
-ANGLE_TOLERANCE = 5.0
-"""Default tolerance of angles, degrees (vise's)."""
+ANGLE_TOLERANCE = 0.3
+"""Default tolerance of angles, degrees. vise's 5 degrees would make a tetragonal crystal with c/a = 0.95 a cubic one."""
 
 MOMENT_GRID = 0.1
 """Sites of one element are different kinds of site if their moments differ on this grid, μB."""

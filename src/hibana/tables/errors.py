@@ -29,3 +29,8 @@ UNWRITABLE_DIRECTORY = declare(
     "the folder of the table cannot be written",
     "Choose another folder with -o, or mend the permissions or the free space of this one.",
 )
+FOREIGN_README = declare(
+    135,
+    "the folder has a README.md of its own",
+    "Export to a folder of its own, for instance -o tables.",
+)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hibana.tables.card import Tally, card
-from hibana.tables.errors import UNWRITABLE_DIRECTORY
+from hibana.tables.errors import FOREIGN_README, UNWRITABLE_DIRECTORY
 from hibana.tables.reading import series_there
 from hibana.tables.registry import find_table
 from hibana.tables.rows import LeftOut, LeftOutCode, rows
@@ -85,6 +85,7 @@ def export(
     """
     what = find_table(table)
     series = choose_series(series_there(store, what), protocol=protocol, protocol_version=protocol_version, calculator=calculator)
+    _refuse_foreign_readme(directory, what)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{table}-", dir=directory) as scratch:
@@ -93,6 +94,17 @@ def export(
     except OSError as error:
         raise UNWRITABLE_DIRECTORY.error(error.strerror or str(error), where=directory) from error
     return ExportReport(table, series, directory, files, tally.n_rows, tally.left_out)
+
+
+def _refuse_foreign_readme(directory: Path, table: Table) -> None:
+    """The card is README.md; one that is no card, as in the root of a project, is not overwritten."""
+    readme = directory / "README.md"
+    try:
+        is_foreign = readme.exists() and not readme.read_text(encoding="utf-8", errors="replace").startswith(f"# {table.name}: ")
+    except OSError as error:
+        raise UNWRITABLE_DIRECTORY.error(error.strerror or str(error), where=readme) from error
+    if is_foreign:
+        raise FOREIGN_README.error(f"it is not the card of an export of {table.name}", where=readme)
 
 
 def _write(folder: Path, store: Store, table: Table, series: Series, *, include_flagged: bool) -> Tally:

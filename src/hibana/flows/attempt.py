@@ -1,0 +1,350 @@
+"""One attempt at a calculation: run the code in the working directory, read and check what it said."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+import shutil
+import socket
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hibana import __version__
+from hibana.documents.arrays import PackedArray, pack
+from hibana.documents.crystal import Crystal
+from hibana.documents.spec import Prior, Spec
+from hibana.documents.task import BandEdges, Calculator, Correction, Failure, Machine, RunDoc, TaskDoc
+from hibana.flows.context import RunContext
+from hibana.flows.errors import NO_ANSWER, NO_TIME_LEFT, NO_VASP_COMMAND, WRONG_CALCULATOR
+from hibana.flows.messages import Material, Past, Series
+from hibana.protocol.inputs import VaspInputs, build_inputs
+from hibana.protocol.potcar import potcar_titles
+from hibana.protocol.protocol import Protocol
+
+if TYPE_CHECKING:
+    from hibana.vasp.run import RunReport
+
+LOG = logging.getLogger(__name__)
+
+MAX_IDLE_PARTS = 2
+"""A calculation that the walltime ended this often after about the same time without an ionic step will not get anywhere."""
+
+RELAXATION = "structure_opt"
+"""Task whose parts add up: it goes on from the last cell. The others begin again."""
+
+NOTHING_DONE = ("no_output", "killed", "input")
+"""Kinds of failure that say nothing of the material: the code could not start, was killed, or does not take the inputs."""
+
+SHARED_BY_STAGES = ("POSCAR", "KPOINTS", "POTCAR", "HIBANA-VASP.json")
+"""Files of a folder that belong to all stages of its run."""
+
+UNIDENTIFIED = "unknown"
+"""Version of the code that the reader gives where no file tells which code ran."""
+
+TAKEN_FROM_SPEC = ("material_id", "task", "functional", "protocol", "protocol_version", "parents", "round")
+"""Fields of the Spec that the task document repeats."""
+
+VERSIONED = ("pymatgen", "vise", "custodian", "jobflow", "fireworks")
+"""Packages whose versions stand in the task document."""
+
+
+@dataclass(frozen=True)
+class Calculation:
+    """A question to the code.
+
+    Parameters
+    ----------
+    material
+        The candidate it is about.
+    series
+        Protocol and calculator.
+    crystal
+        Cell it starts from.
+    task
+        vise's task name.
+    functional
+        The protocol's functional, or ``hse06_nsc``.
+    prior
+        What is known of the material.
+    parents
+        Addresses of the calculations it follows.
+    round
+        Round of a repeated relaxation.
+    past
+        What was done of it before the walltime ended it.
+    """
+
+    material: Material
+    series: Series
+    crystal: Crystal
+    task: str
+    functional: str
+    prior: Prior = field(default_factory=Prior)
+    parents: tuple[str, ...] = ()
+    round: int = 1
+    past: Past = field(default_factory=Past)
+
+    def spec(self, protocol: Protocol) -> Spec:
+        """The Spec whose address the answer will have."""
+        return Spec(
+            material_id=self.material.material_id,
+            structure_key=self.material.structure_key,
+            crystal=self.crystal,
+            task=self.task,
+            functional=self.functional,
+            protocol=protocol.name,
+            protocol_version=protocol.version,
+            calculator=self.series.calculator,
+            potcars=potcar_titles(self.crystal.species, protocol),
+            parents=self.parents,
+            round=self.round,
+            prior=self.prior,
+        )
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of an attempt.
+
+    Parameters
+    ----------
+    task
+        What the code said.
+    arrays
+        Its packed arrays.
+    past
+        What was done of the calculation so far, this attempt included.
+    """
+
+    task: TaskDoc
+    arrays: dict[str, PackedArray]
+    past: Past
+
+
+def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol: Protocol) -> Attempt:
+    """Run the code once and read what it said.
+
+    Raises
+    ------
+    HibanaError
+        HIB-091, HIB-092, HIB-095 or HIB-097, and those of making inputs and of starting the code.
+    """
+    from hibana.vasp.gates import check_run
+    from hibana.vasp.reader import read_run
+
+    _check_worker(context)
+    directory, started = _own_directory(spec), datetime.now(UTC)
+    inputs = build_inputs(
+        calculation.past.crystal or calculation.crystal,
+        calculation.task,
+        calculation.functional,
+        protocol,
+        calculation.prior,
+        cores=context.cores,
+    )
+    _bring_wave_functions(calculation.past, directory)
+    report = _run(context, calculation, protocol, inputs, directory)
+    run, arrays = read_run(directory, symprec=protocol.symmetry.symprec)
+    run = _with_report(_of_calculator(run, calculation.series, directory), report)
+    machine = _machine(context, calculation.past, directory, started)
+    past = past_after(run, calculation, report, machine)
+    run = _given_up(run, past)
+    flags = (*check_run(run, calculation.task, protocol), *correction_flags(past.corrections))
+    task = TaskDoc(
+        **dict(run),
+        address=spec.address,
+        **{name: getattr(spec, name) for name in TAKEN_FROM_SPEC},
+        spec_prior=spec.prior,
+        corrections=past.corrections,
+        flags=tuple(dict.fromkeys(flags)),
+        semilocal_edges=_edges_of_stage(directory, inputs.stages[0].name) if len(inputs.stages) > 1 else None,
+        machine=machine,
+        versions=_versions(),
+    )
+    return Attempt(task, {name: pack(array) for name, array in arrays.items()}, past)
+
+
+def _run(context: RunContext, calculation: Calculation, protocol: Protocol, inputs: VaspInputs, directory: Path) -> RunReport:
+    """Run the code under custodian.
+
+    Raises
+    ------
+    HibanaError
+        HIB-095 if that says nothing of the material.
+    """
+    from hibana.vasp.policy import load_policy
+    from hibana.vasp.run import run_vasp
+
+    report = run_vasp(
+        inputs,
+        directory,
+        task=calculation.task,
+        functional=calculation.functional,
+        vasp_cmd=context.vasp_cmd,
+        policy=load_policy(protocol.handlers),
+        walltime=context.walltime,
+    )
+    if report.failure is not None and report.failure.kind in NOTHING_DONE:
+        raise NO_ANSWER.error(f"{report.failure.kind}: {report.failure.message}", where=directory)
+    return report
+
+
+def _check_worker(context: RunContext) -> None:
+    """Refuse a worker that cannot calculate.
+
+    Raises
+    ------
+    HibanaError
+        HIB-091 or HIB-097.
+    """
+    where = f"worker {context.worker} on {socket.gethostname()}"
+    if context.vasp_cmd is None:
+        raise NO_VASP_COMMAND.error("vasp_cmd is not set", where=where)
+    if context.walltime is not None and context.walltime <= 0:
+        raise NO_TIME_LEFT.error("no calculation can be started", where=where)
+
+
+def _own_directory(spec: Spec) -> Path:
+    """The working directory, or a new folder in it where another run has left its files."""
+    here = Path.cwd()
+    if not (here / "INCAR").exists():
+        return here
+    stem = f"{spec.task}-{spec.address[:8]}"
+    for number in range(1, 1000):
+        folder = here / f"{stem}-{number}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(here / stem)
+
+
+def _bring_wave_functions(past: Past, directory: Path) -> None:
+    """Copy the wave functions of the part before, where they are within reach, so that it is not done again."""
+    if past.directory is None:
+        return
+    source = Path(past.directory) / "WAVECAR"
+    try:
+        if source.stat().st_size > 0:
+            shutil.copyfile(source, directory / "WAVECAR")
+    except OSError as error:
+        LOG.info("the wave functions of the part before are not used: %s", error)
+
+
+def _of_calculator(run: RunDoc, series: Series, directory: Path) -> RunDoc:
+    """The run if it is the code's that was asked for, as far as its files tell.
+
+    Raises
+    ------
+    HibanaError
+        HIB-092 if it is not.
+    """
+    if run.calculator.name == series.calculator:
+        return run
+    if run.status == "failed" and run.calculator.version == UNIDENTIFIED:
+        return run.model_copy(update={"calculator": Calculator(name=series.calculator, version=UNIDENTIFIED)})
+    raise WRONG_CALCULATOR.error(
+        f"{series.calculator} was asked for, {run.calculator.name} {run.calculator.version} answered", where=directory
+    )
+
+
+def _with_report(run: RunDoc, report: RunReport) -> RunDoc:
+    """The run as it ended, with what custodian knows of it."""
+    if report.failure is not None:
+        return run.model_copy(update={"status": "failed", "failure": report.failure})
+    if report.status_hint == "walltime" and run.status != "converged":
+        return run.model_copy(update={"status": "walltime", "failure": None})
+    return run
+
+
+def past_after(run: RunDoc, calculation: Calculation, report: RunReport, machine: Machine) -> Past:
+    """What was done of a calculation, with the part that has just ended.
+
+    A part that got nowhere counts as idle if it was about as long as the longest before; a much longer one is the first of
+    its kind, a much shorter one (the end of an allocation) tells nothing.
+
+    Parameters
+    ----------
+    run
+        What the part said.
+    calculation
+        The question, with what was done before.
+    report
+        What custodian says of the part.
+    machine
+        Where it ran, with the cost of all parts.
+    """
+    past, seconds = calculation.past, report.seconds
+    got_somewhere = calculation.task == RELAXATION and run.n_ionic_steps > 0
+    if got_somewhere:
+        idle = 0
+    elif seconds >= 2 * past.longest:
+        idle = 1
+    else:
+        idle = past.idle_parts + (seconds >= past.longest / 2)
+    return Past(
+        parts=past.parts + 1,
+        idle_parts=idle,
+        longest=max(seconds, past.longest),
+        crystal=run.final if got_somewhere else past.crystal,
+        directory=machine.directory,
+        started=machine.started.isoformat(),
+        core_hours=machine.core_hours,
+        corrections=(*past.corrections, *report.corrections),
+    )
+
+
+def _given_up(run: RunDoc, past: Past) -> RunDoc:
+    """The run, failed if the walltime has ended it too often."""
+    if run.status != "walltime" or past.idle_parts < MAX_IDLE_PARTS:
+        return run
+    message = f"the walltime ended {past.idle_parts} parts of about {past.longest:.0f} s before they got anywhere"
+    return run.model_copy(update={"status": "failed", "failure": Failure(kind="walltime", message=message)})
+
+
+def _edges_of_stage(directory: Path, stage: str) -> BandEdges | None:
+    """Band edges of an earlier stage, whose files stand beside those of the last one under its name."""
+    from hibana.vasp.reader import read_run
+
+    with tempfile.TemporaryDirectory(prefix="hibana-stage-") as name:
+        for kept in directory.iterdir():
+            wanted = kept.name.removesuffix(f".{stage}")
+            if wanted != kept.name or kept.name in SHARED_BY_STAGES:
+                (Path(name) / wanted).symlink_to(kept)
+        if not (Path(name) / "vasprun.xml").exists():
+            return None
+        run, _ = read_run(Path(name), projections=False)
+    return run.edges if run.status == "converged" else None
+
+
+def _machine(context: RunContext, past: Past, directory: Path, started: datetime) -> Machine:
+    """Where, when, how long; cost is summed over the parts."""
+    finished = datetime.now(UTC)
+    spent = context.cores * (finished - started).total_seconds() / 3600
+    return Machine(
+        host=socket.gethostname(),
+        directory=str(directory),
+        started=datetime.fromisoformat(past.started) if past.started else started,
+        finished=finished,
+        cores=context.cores,
+        core_hours=past.core_hours + spent,
+    )
+
+
+def correction_flags(corrections: tuple[Correction, ...]) -> tuple[str, ...]:
+    """A flag for each correction that the policy does not simply accept."""
+    return tuple(
+        f"{correction.handler} corrected {', '.join(correction.errors) or 'the inputs'} ({correction.verdict})"
+        for correction in corrections
+        if correction.verdict != "accepted"
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: importlib.metadata.version(name) for name in VERSIONED}
+    return {"hibana": __version__, "python": platform.python_version(), **packages}

@@ -1,0 +1,98 @@
+"""The job ``calculate``: one calculation on the relaxed cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jobflow import JobConfig, OnMissing, Response, job
+
+from hibana.documents.crystal import Crystal
+from hibana.documents.task import TaskDoc
+from hibana.flows.attempt import Calculation
+from hibana.flows.execution import Outcome, carry_out
+from hibana.flows.messages import Answer, Material, Past, Series
+
+ALWAYS_RUN = JobConfig(on_missing_references=OnMissing.NONE)
+"""Every job of a flow runs whatever became of its parents, so that the collector is never left waiting; what a job needs
+and does not have is None, and it says so in its answer."""
+
+
+@job(config=ALWAYS_RUN)
+def calculate(
+    material: dict[str, Any],
+    series: dict[str, Any],
+    task: str,
+    functional: str,
+    relaxed: dict[str, Any] | None,
+    parents: list[str] | None = None,
+    past: dict[str, Any] | None = None,
+) -> dict[str, Any] | Response:
+    """One calculation on the relaxed cell, with the prior knowledge of the last relaxation.
+
+    Parameters
+    ----------
+    material, series
+        :class:`~hibana.flows.messages.Material` and :class:`~hibana.flows.messages.Series`.
+    task, functional
+        vise's task name, and the functional.
+    relaxed
+        :class:`~hibana.flows.messages.Answer` of the relaxation; None if it ended with an error.
+    parents
+        Addresses of the calculations it follows; by default the relaxation.
+    past
+        What was done of it before the walltime ended it.
+
+    Returns
+    -------
+    dict
+        An :class:`~hibana.flows.messages.Answer`; ``skipped`` where there is no relaxed cell.
+    """
+    relaxation = Answer.read(relaxed, "the relaxation")
+    if not relaxation.is_answered or relaxation.crystal is None or relaxation.address is None:
+        return Answer.skipped(f"relaxation failed: {relaxation.why_not}").plain()
+    outcome = carry_out(
+        Calculation(
+            material=Material.model_validate(material),
+            series=Series.model_validate(series),
+            crystal=Crystal.model_validate(relaxation.crystal),
+            task=task,
+            functional=functional,
+            prior=relaxation.prior,
+            parents=tuple(parents or (relaxation.address,)),
+            past=Past.model_validate(past or {}),
+        )
+    )
+    if outcome.task.status == "walltime":
+        again = {"material": material, "series": series, "task": task, "functional": functional}
+        return goes_on(calculate, outcome, relaxed=relaxed, parents=parents, **again)
+    return Answer.of(outcome.task).plain()
+
+
+def goes_on(make: Callable[..., Any], outcome: Outcome, **arguments: Any) -> Response:
+    """The same calculation again, from where the walltime ended it.
+
+    Parameters
+    ----------
+    make
+        The job that was ended.
+    outcome
+        What came of it.
+    **arguments
+        Its arguments, but for what was done before.
+    """
+    following = make(**arguments, past=outcome.past.plain())
+    following.name = job_name(outcome.task, f"{step_name(outcome.task)} part {outcome.past.parts + 1}")
+    return Response(replace=following)
+
+
+def job_name(about: Material | TaskDoc, step: str) -> str:
+    """Name of a job in FireWorks' listings, for instance ``MgO band``."""
+    return f"{about.formula} {step}"
+
+
+def step_name(document: TaskDoc) -> str:
+    """What a calculation is called in FireWorks' listings."""
+    if document.task == "structure_opt":
+        return f"relax {document.round}"
+    return "hse06" if document.functional == "hse06_nsc" else document.task

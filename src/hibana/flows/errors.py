@@ -1,0 +1,52 @@
+"""Kinds of error of jobs and flows."""
+
+from __future__ import annotations
+
+from hibana.core.errors import declare
+
+NO_CONTEXT = declare(
+    90,
+    "no worker to calculate on",
+    "Run the job through hibana run, rlaunch or qlaunch; in a script, run it inside `with use_context(RunContext(...))`.",
+)
+NO_VASP_COMMAND = declare(
+    91,
+    "the worker does not say how VASP is started",
+    "Set vasp_cmd under env in my_fworker.yaml, for instance `vasp_cmd: srun vasp_std`, or set HIBANA_VASP_CMD.",
+)
+WRONG_CALCULATOR = declare(
+    92,
+    "another code answered than the one asked for",
+    "Let the worker's vasp_cmd start the code that the workflow was submitted for (--calculator), then rerun the job: "
+    "lpad rerun_fws. Nothing of this run was stored.",
+)
+PROTOCOL_CHANGED = declare(
+    93,
+    "the worker has another version of the protocol",
+    "Install the hibana version the workflow was submitted with, or submit the structure again with the new version.",
+)
+LOST_LEASE = declare(
+    94,
+    "another run took over this calculation",
+    "Nothing is lost: the job finds the other run's result when it is rerun (lpad rerun_fws).",
+)
+NO_ANSWER = declare(
+    95,
+    "the code did not do the calculation",
+    "Look at std_err.txt and vasp.out in the folder; mend the command or the machine, then rerun the job: lpad rerun_fws.",
+)
+UNKNOWN_FLOW = declare(
+    96,
+    "no such flow",
+    "Choose one of the flows that the message lists.",
+)
+NO_TIME_LEFT = declare(
+    97,
+    "the worker's walltime is used up",
+    "Give rlaunch a --timeout below the walltime of my_fworker.yaml, so that it starts nothing at the end; then lpad rerun_fws.",
+)
+OTHER_FUNCTIONALS = declare(
+    98,
+    "the electronic flow is for PBEsol and HSE06",
+    "Use a protocol with functional pbesol and the hybrid hse with exchange_ratio 0.25; its other numbers are free.",
+)

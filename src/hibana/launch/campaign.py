@@ -1,0 +1,117 @@
+"""The campaign behind ``workflows/*.yaml``: a Firetask that reads structures and adds a workflow for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fireworks import FiretaskBase, FWAction, explicit_serialize
+
+import hibana
+from hibana.launch.errors import BAD_CAMPAIGN, NO_STRUCTURES
+from hibana.launch.firetasks import CARRIED, launchpad_of
+from hibana.launch.submit import submit
+from hibana.structures.reading import structure_format
+
+WORKFLOWS = "workflows"
+"""Folder in which a project keeps the YAML files that ``lpad add`` takes, beside the folders of structures they name."""
+
+MAX_REPORTED = 1000
+"""Refused files that are listed in the data of the launch; the rest is counted."""
+
+
+@explicit_serialize
+class CampaignTask(FiretaskBase):  # type: ignore[misc]
+    """Reads structures and adds one workflow for each that has none yet; may be killed and rerun at any point.
+
+    Parameters
+    ----------
+    structures
+        Structure file or folder, or a list of them. A relative path is looked for as :func:`find_structures` says.
+    flow
+        Name of the flow, for instance ``electronic``.
+    protocol
+        Name or file of the protocol.
+    calculator
+        ``vasp`` or ``gpaw-rehearsal``.
+    """
+
+    required_params = ("structures", "flow", "protocol", "calculator")
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Add the workflows; what was refused, and why, stands in the stored data of the launch.
+
+        Raises
+        ------
+        HibanaError
+            HIB-110 to HIB-112, or as :func:`hibana.launch.submit.submit`.
+        """
+        launchpad, _ = launchpad_of(self)
+        named = self["structures"]
+        paths = [named] if isinstance(named, str) else named
+        if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
+            raise BAD_CAMPAIGN.error(f"structures is {named!r}, neither a path nor a list of paths")
+        found = [find_structures(path) for path in paths]
+        fields = {key: fw_spec[key] for key in CARRIED if key in fw_spec}
+        report = submit(found, self["flow"], self["protocol"], self["calculator"], launchpad, fields=fields)
+        return FWAction(
+            stored_data={
+                "structures": [str(path) for path in found],
+                "n_added": len(report.added),
+                "n_already_there": len(report.already_there),
+                "n_refused": len(report.refused),
+                "refused": [item.as_dict() for item in report.refused[:MAX_REPORTED]],
+            }
+        )
+
+
+def find_structures(path: str, bases: Sequence[Path] | None = None) -> Path:
+    """The file or folder with structures that a path of a campaign means.
+
+    ``lpad add`` forgets where the YAML file was, and a launcher works in a folder of its own, so a relative path is looked
+    for below several folders, and there also below ``workflows``, the folder of the YAML file: the working directory and
+    those above it, the folder the launcher was started in and those above it, the folder of FireWorks' configuration and
+    those above it, and the source tree that hibana runs from. A folder counts only if it holds a structure file.
+
+    Parameters
+    ----------
+    path
+        Path as the YAML file has it; ``~`` and environment variables are expanded.
+    bases
+        Folders to look below instead.
+
+    Raises
+    ------
+    HibanaError
+        HIB-111 with all that was tried.
+    """
+    wanted = Path(os.path.expandvars(path)).expanduser()
+    if wanted.is_absolute():
+        candidates = [wanted]
+    else:
+        folders = dict.fromkeys(_bases() if bases is None else bases)
+        candidates = [place for folder in folders for place in (folder / wanted, folder / WORKFLOWS / wanted)]
+    for candidate in candidates:
+        if candidate.is_file() or _holds_structures(candidate):
+            return candidate.resolve()
+    tried = ", ".join(str(candidate) for candidate in candidates)
+    raise NO_STRUCTURES.error(f"{path!r} names no structure file and no folder that holds one", where=tried)
+
+
+def _holds_structures(folder: Path) -> bool:
+    try:
+        return any(structure_format(item) is not None and item.is_file() for item in folder.iterdir())
+    except OSError:
+        return False
+
+
+def _bases() -> Iterator[Path]:
+    """Folders below which a relative path may be meant, nearest first."""
+    shell, config = os.environ.get("PWD"), os.environ.get("FW_CONFIG_FILE")
+    starts = [Path.cwd(), *([Path(shell)] if shell else []), *([Path(config).resolve().parent] if config else [])]
+    for start in starts:
+        yield start
+        yield from start.parents
+    yield Path(hibana.__file__).resolve().parents[2]

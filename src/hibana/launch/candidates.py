@@ -1,0 +1,101 @@
+"""Which firework to run next: the highest priority first, without sorting the whole queue for every launch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fireworks.fw_config import SORT_FWS
+from pymongo import ASCENDING, DESCENDING
+
+from hibana.launch.patient import Document, PatientCollection
+
+PREFETCH = 100
+
+
+class Candidates:
+    """Fireworks that are ready to run, a few at a time.
+
+    The order is strict: before a firework that was read earlier is offered, one indexed query asks whether a ready one of
+    higher priority has come since. Among equals the order is FireWorks' (``SORT_FWS``); launchers that meet at the same
+    firework part ways among its equals.
+
+    Parameters
+    ----------
+    fireworks
+        FireWorks' collection.
+    """
+
+    def __init__(self, fireworks: PatientCollection) -> None:
+        self.fireworks = fireworks
+        self._query: Mapping[str, Any] = {}
+        self._waiting: list[tuple[int, Any]] = []
+
+    def clear(self) -> None:
+        """Forget what was read."""
+        self._waiting = []
+
+    def exist(self, query: Mapping[str, Any]) -> bool:
+        """Whether there is a firework to run, as far as is known without looking again at those read earlier."""
+        self._ask(query)
+        return bool(self._waiting) or self._refill()
+
+    def offer(self, query: Mapping[str, Any]) -> Iterator[int]:
+        """Ids of fireworks in the order in which they should be tried; each is read again before it is run."""
+        self._ask(query)
+        tried: set[int] = set()
+        while (self._waiting and not self._is_overtaken()) or (self._refill() and not self._are_all_in(tried)):
+            place = self._among_equals() if tried else 0
+            fw_id, _ = self._waiting.pop(place)
+            tried.add(fw_id)
+            yield fw_id
+
+    def _ask(self, query: Mapping[str, Any]) -> None:
+        if query != self._query:
+            self._query = dict(query)
+            self._waiting = []
+
+    def _is_overtaken(self) -> bool:
+        if SORT_FWS.upper() == "FILO":
+            return True
+        first = self._waiting[0][1]
+        higher = {"$gt": first} if isinstance(first, int | float) else {"$gte": float("-inf")}
+        query = {"state": "READY", "spec._priority": higher}
+        # first without the worker's own conditions: that is one look into an index, and mostly the answer
+        if self.fireworks.one(query, {"_id": 1}) is None:
+            return False
+        return self.fireworks.one({**self._query, **query}, {"_id": 1}) is not None
+
+    def _refill(self) -> bool:
+        order: list[tuple[str, int]] = [("spec._priority", DESCENDING)]
+        if SORT_FWS.upper() in ("FIFO", "FILO"):
+            order.append(("created_on", ASCENDING if SORT_FWS.upper() == "FIFO" else DESCENDING))
+        fields = {"fw_id": 1, "spec._priority": 1}
+        found = self.fireworks.all({**self._query, "state": "READY"}, fields, order, PREFETCH)
+        self._waiting = [(doc["fw_id"], _priority(doc)) for doc in found]
+        return bool(self._waiting)
+
+    def _are_all_in(self, tried: set[int]) -> bool:
+        return all(fw_id in tried for fw_id, _ in self._waiting)
+
+    def _among_equals(self) -> int:
+        if SORT_FWS:
+            return 0
+        first = self._waiting[0][1]
+        equals = [place for place, (_, priority) in enumerate(self._waiting) if priority == first]
+        return random.choice(equals)
+
+
+def indexed(query: Mapping[str, Any], worker: str) -> Document:
+    """An FWorker's query in words that an index can serve: ``$in`` instead of an ``$or`` over one field."""
+    same = [{"spec._fworker": {"$exists": False}}, {"spec._fworker": None}, {"spec._fworker": worker}]
+    plain = dict(query)
+    if plain.get("$or") == same:
+        del plain["$or"]
+        plain["spec._fworker"] = {"$in": [None, worker]}
+    return plain
+
+
+def _priority(doc: Mapping[str, Any]) -> Any:
+    return (doc.get("spec") or {}).get("_priority")

@@ -1,0 +1,169 @@
+"""The Firetask that runs a job of a flow."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fireworks import FiretaskBase, FWAction, explicit_serialize
+from pymongo import ASCENDING, DESCENDING
+
+from hibana.core.settings import Settings
+from hibana.flows.context import RunContext, use_context
+from hibana.launch.errors import BAD_WORKER, NO_LAUNCHPAD_IN_TASK
+from hibana.launch.stopping import STOP
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad, Workflow
+    from jobflow import Flow, Job, JobStore
+
+JOB_OUTPUTS = "job_outputs"
+"""Collection of the small answers that jobs hand to each other."""
+
+CARRIED = ("_fworker", "_category", "_priority", "_queueadapter", "_preserve_fworker", "_trackers")
+"""Fields of a spec that the jobs a job is replaced by take over: who set a priority meant the whole material."""
+
+VASP_CMD, CORES, WALLTIME = "vasp_cmd", "cores", "walltime"
+"""Keys of a worker's env that users set."""
+
+DEADLINE = "deadline"
+"""Key of a worker's env: time (seconds since 1970) at which all its runs must have ended."""
+
+
+@explicit_serialize
+class RunJobTask(FiretaskBase):  # type: ignore[misc]
+    """Runs one jobflow job on this worker; what the job is replaced by is added to the workflow.
+
+    Parameters
+    ----------
+    job
+        The job as JSON text.
+    """
+
+    required_params = ("job",)
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Run the job.
+
+        The launchpad's database is also the store of documents and of job outputs, so that no password stands in a spec.
+
+        Raises
+        ------
+        HibanaError
+            HIB-110 or HIB-113, and what the job raises; the Firework is FIZZLED then and can be rerun.
+        """
+        from monty.json import MontyDecoder
+
+        launchpad, fw_id = launchpad_of(self)
+        job: Job = MontyDecoder().decode(self["job"])
+        job.metadata["fw_id"] = fw_id
+        with STOP.interruptible(), use_context(run_context(launchpad, fw_spec, fw_id)):
+            response = job.run(store=job_store(launchpad))
+        spec = {key: fw_spec[key] for key in CARRIED if key in fw_spec}
+        return FWAction(
+            stored_data=response.stored_data,
+            detours=_workflows([response.replace, response.detour], launchpad, fw_id, spec),
+            additions=_workflows([response.addition], launchpad, fw_id, spec),
+            defuse_children=response.stop_children,
+            defuse_workflow=response.stop_jobflow,
+        )
+
+
+def launchpad_of(task: FiretaskBase) -> tuple[LaunchPad, int]:
+    """Launchpad and Firework of a Firetask that runs.
+
+    Raises
+    ------
+    HibanaError
+        HIB-110 if FireWorks was not asked to tell them.
+    """
+    launchpad, fw_id = getattr(task, "launchpad", None), getattr(task, "fw_id", None)
+    if launchpad is None or fw_id is None:
+        raise NO_LAUNCHPAD_IN_TASK.error("it has no launchpad (offline mode, or a field missing in the spec)", where=Path.cwd())
+    return launchpad, fw_id
+
+
+def job_store(launchpad: LaunchPad) -> JobStore:
+    """JobStore in the launchpad's database, on its connection."""
+    from jobflow import JobStore
+    from maggma.stores import MongoStore
+
+    collection = launchpad.db[JOB_OUTPUTS]
+    collection.create_index([("uuid", ASCENDING), ("index", DESCENDING)])
+    return JobStore(MongoStore.from_collection(collection))
+
+
+def run_context(launchpad: LaunchPad, fw_spec: Mapping[str, Any], fw_id: int) -> RunContext:
+    """Context of a job: the launchpad's database, and what the fworker file and the environment say of this worker.
+
+    Raises
+    ------
+    HibanaError
+        HIB-113 if cores or walltime of the fworker file are no positive numbers.
+    """
+    from hibana.store.store import Store
+
+    env = fw_spec.get("_fw_env") or {}
+    running = {"fw_id": fw_id, "state": "RUNNING"}
+    launch = launchpad.launches.find_one(running, {"launch_id": 1, "fworker.name": 1}, sort=[("launch_id", DESCENDING)]) or {}
+    return RunContext(
+        store=Store(launchpad.db),
+        vasp_cmd=env.get(VASP_CMD) or Settings.from_environment().vasp_cmd,
+        cores=int(_positive(env, CORES) or 1),
+        walltime=remaining_walltime(_positive(env, WALLTIME), _positive(env, DEADLINE)),
+        worker=str((launch.get("fworker") or {}).get("name", "worker")),
+        launch_id=launch.get("launch_id"),
+    )
+
+
+def remaining_walltime(walltime: float | None, deadline: float | None) -> float | None:
+    """Seconds that are left.
+
+    Parameters
+    ----------
+    walltime
+        Seconds from the start of this process; None for no limit.
+    deadline
+        Seconds since 1970; None for no limit.
+    """
+    left = [] if walltime is None else [walltime - process_age()]
+    left += [] if deadline is None else [deadline - time.time()]
+    return max(min(left), 0.0) if left else None
+
+
+def process_age() -> float:
+    """Seconds since this process was started."""
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
+
+
+def _positive(env: Mapping[str, Any], key: str) -> float | None:
+    value = env.get(key)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = 0.0
+    if number <= 0:
+        raise BAD_WORKER.error(f"env.{key} is {value!r}, not a positive number")
+    return number
+
+
+def _workflows(flows: list[Flow | None], launchpad: LaunchPad, fw_id: int, spec: Mapping[str, Any]) -> list[Workflow]:
+    """Workflows of the flows that are not yet part of the Firework's workflow: a job that is run again adds nothing twice."""
+    from hibana.launch.workflows import JOB, job_key, to_workflow
+
+    made = []
+    for flow in flows:
+        if flow is None:
+            continue
+        keys = [job_key(job.uuid, job.index) for job, _ in flow.iterflow()]
+        workflow = launchpad.workflows.find_one({"nodes": fw_id}, {"nodes": 1}) or {}
+        there = {"fw_id": {"$in": workflow.get("nodes", [])}, f"spec.{JOB}": {"$in": keys}}
+        if launchpad.fireworks.find_one(there, {"fw_id": 1}) is None:
+            made.append(to_workflow(flow, spec=spec))
+    return made

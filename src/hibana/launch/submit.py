@@ -1,0 +1,225 @@
+"""Submission: structure files become candidates, candidates become workflows, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hibana.core.errors import HibanaError
+from hibana.documents.candidate import CandidateDoc, Submission
+from hibana.documents.spec import CalculatorName
+from hibana.flows.messages import Series, series_of
+from hibana.flows.registry import find_flow
+from hibana.launch.adding import Order, add_once, find_submitted, prepare
+from hibana.launch.errors import NOTHING_TO_SUBMIT, UNKNOWN_CALCULATOR
+from hibana.protocol.protocol import load_protocol
+from hibana.store.store import Store
+from hibana.structures.errors import NO_STRUCTURE
+from hibana.structures.identity import is_same_crystal, make_candidate
+from hibana.structures.reading import ReadStructure, read_structures, structure_format
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
+CALCULATORS: tuple[CalculatorName, ...] = ("vasp", "gpaw-rehearsal")
+BATCH = 100
+"""Materials that are added together."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A material of a submission."""
+
+    material_id: str
+    formula: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file, or a structure in it, that was refused."""
+
+    source: str
+    error: HibanaError
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"source": self.source, **self.error.as_dict()}
+
+
+@dataclass
+class SubmitReport:
+    """What became of the files."""
+
+    added: list[Listed] = field(default_factory=list)
+    already_there: list[Listed] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "added": [asdict(item) for item in self.added],
+            "already_there": [asdict(item) for item in self.already_there],
+            "refused": [item.as_dict() for item in self.refused],
+        }
+
+
+def submit(
+    files: Sequence[Path],
+    flow: str,
+    protocol: str,
+    calculator: str,
+    launchpad: LaunchPad,
+    *,
+    fields: dict[str, Any] | None = None,
+) -> SubmitReport:
+    """Add a workflow for every structure in the files that has none of this flow, protocol and calculator.
+
+    A file that cannot be used is reported and does not stop the others. It may be killed at any point and started again.
+
+    Parameters
+    ----------
+    files
+        Structure files, or folders of them.
+    flow
+        Name of the flow.
+    protocol
+        Name or file of the protocol.
+    calculator
+        ``vasp`` or ``gpaw-rehearsal``.
+    launchpad
+        Where the workflows go; its database is the store.
+    fields
+        More fields for the specs of all jobs, for instance ``{"_priority": 5}``.
+
+    Raises
+    ------
+    HibanaError
+        HIB-030, HIB-031, HIB-096 or HIB-116 for an unknown protocol, flow or calculator; HIB-115, or the one error there is,
+        if no file can be used. Nothing is written then.
+    """
+    asked = _Question(flow, protocol, calculator, fields or {})
+    store = Store(launchpad.db)
+    report = SubmitReport()
+    prepare(launchpad)
+    for batch in _batches(_candidates(files, report), store):
+        _submit_batch(batch, asked, store, launchpad, report)
+    if report.refused and not report.added and not report.already_there:
+        raise _nothing(report.refused)
+    return report
+
+
+def submission_key(material_id: str, flow: str, protocol: str, version: int, calculator: str) -> str:
+    """The key under which a workflow is added once."""
+    return "|".join((material_id, flow, f"{protocol}@{version}", calculator))
+
+
+class _Question:
+    """What is asked of every material."""
+
+    def __init__(self, flow: str, protocol: str, calculator: str, fields: dict[str, Any]) -> None:
+        if calculator not in CALCULATORS:
+            raise UNKNOWN_CALCULATOR.error(f"{calculator!r}; there are: {', '.join(CALCULATORS)}")
+        self.make_flow = find_flow(flow)
+        self.flow = flow
+        self.calculator: CalculatorName = next(name for name in CALCULATORS if name == calculator)
+        self.series: Series = series_of(protocol, self.calculator)
+        self.protocol = load_protocol(protocol)
+        self.fields = fields
+
+    def key(self, material_id: str) -> str:
+        return submission_key(material_id, self.flow, self.protocol.name, self.protocol.version, self.calculator)
+
+    def submission(self) -> Submission:
+        return Submission(
+            flow=self.flow,
+            protocol=self.protocol.name,
+            protocol_version=self.protocol.version,
+            calculator=self.calculator,
+            submitted_at=datetime.now(UTC),
+        )
+
+    def order(self, candidate: CandidateDoc) -> Order:
+        about = {
+            "material_id": candidate.material_id,
+            "formula": candidate.formula,
+            "flow": self.flow,
+            "protocol": self.protocol.name,
+            "protocol_version": self.protocol.version,
+            "calculator": self.calculator,
+        }
+        return Order(self.make_flow(candidate, self.series.protocol, self.calculator), about | self.fields)
+
+
+def _candidates(files: Sequence[Path], report: SubmitReport) -> Iterator[CandidateDoc]:
+    """Candidates of the files one by one; what cannot be used goes into the report."""
+    for path in files:
+        for read in _readable(path, report):
+            try:
+                yield make_candidate(read)
+            except HibanaError as error:
+                report.refused.append(Refused(read.source, error))
+
+
+def _readable(path: Path, report: SubmitReport) -> Iterator[ReadStructure]:
+    inside = sorted(item for item in path.iterdir() if item.is_file() and structure_format(item)) if path.is_dir() else []
+    for file in inside or [path]:
+        try:
+            yield from read_structures(file)
+        except HibanaError as error:
+            if inside and error.kind == NO_STRUCTURE and structure_format(file) == "json":
+                continue
+            report.refused.append(Refused(str(file), error))
+
+
+def _batches(candidates: Iterable[CandidateDoc], store: Store) -> Iterator[dict[str, CandidateDoc]]:
+    """Candidates in groups, copies of one crystal joined with all their sources."""
+    batch: dict[str, CandidateDoc] = {}
+    for candidate in candidates:
+        known = _known(candidate, batch, store)
+        if known is not None:
+            sources = tuple(dict.fromkeys((*known.sources, *candidate.sources)))
+            candidate = known.model_copy(update={"sources": sources})
+        batch[candidate.material_id] = candidate
+        if len(batch) == BATCH:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
+
+
+def _known(candidate: CandidateDoc, batch: Mapping[str, CandidateDoc], store: Store) -> CandidateDoc | None:
+    """The candidate that stands for the same crystal already, in the batch or in the store."""
+    near = [item for item in batch.values() if item.formula == candidate.formula]
+    near += store.candidates_of(candidate.formula)
+    near.sort(key=lambda item: item.material_id != candidate.material_id)
+    return next((item for item in near if is_same_crystal(item, candidate)), None)
+
+
+def _submit_batch(
+    batch: dict[str, CandidateDoc], asked: _Question, store: Store, launchpad: LaunchPad, report: SubmitReport
+) -> None:
+    submission = asked.submission()
+    for material_id, candidate in batch.items():
+        store.add_candidate(candidate)
+        store.record_submission(material_id, submission)
+    keys = {asked.key(material_id): material_id for material_id in batch}
+    there = find_submitted(launchpad, list(keys))
+    orders = {key: asked.order(batch[material_id]) for key, material_id in keys.items() if key not in there}
+    there |= add_once(launchpad, orders)
+    for key, material_id in keys.items():
+        store.attach_workflow(material_id, submission, there[key].root_ids)
+        candidate = batch[material_id]
+        listed = Listed(material_id, candidate.formula, candidate.sources)
+        (report.added if there[key].is_new else report.already_there).append(listed)
+
+
+def _nothing(refused: Sequence[Refused]) -> HibanaError:
+    """The error for a submission without a single usable structure."""
+    if len(refused) == 1:
+        return refused[0].error
+    said = "; ".join(f"{item.source}: {item.error.kind.code} {item.error.what}" for item in refused[:20])
+    return NOTHING_TO_SUBMIT.error(f"{len(refused)} files were refused: {said}")

@@ -1,0 +1,77 @@
+"""The large tables of one ionic step in vasprun.xml, as arrays under the names of the packed arrays."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hibana.vasp.numbers import DamagedTableError, inner, table
+
+Array = NDArray[np.float64]
+
+_FIELD = re.compile(rb"<field[^>]*>([^<]*)</field>")
+
+
+def eigenvalues(xml: bytes) -> dict[str, Array]:
+    """Eigenvalues and occupations (nspin, nk, nbands); with spinors there is one channel."""
+    nspin = xml.count(b'comment="spin ')
+    nk = xml.count(b'comment="kpoint ') // max(nspin, 1)
+    values = table(xml, (nspin, nk, -1, 2))
+    return {"eigenvalues": values[..., 0], "occupations": values[..., 1]}
+
+
+def densities_of_states(xml: bytes, species: tuple[str, ...]) -> dict[str, Array]:
+    """Total DOS (nspin, ne) and partial DOS (n_elements, nspin, 4, ne); of spinors' four parts the first one counts."""
+    total = inner(xml, b"total") or b""
+    nspin = total.count(b'comment="spin ')
+    values = table(total, (nspin, -1, 3))
+    keep = 1 if nspin > 2 else nspin
+    found = {"dos_energies": values[0, :, 0], "dos_total": values[:keep, :, 1]}
+    by_ion = inner(xml, b"partial")
+    if by_ion is not None and b"<r>" in by_ion:
+        shells = _shells(_FIELD.findall(by_ion)[1:])
+        ions = table(by_ion, (len(species), nspin, values.shape[1], len(shells) + 1))
+        summed = _by_element_and_shell(ions[:, :keep, :, 1:], species, shells)
+        found["dos_partial"] = np.moveaxis(summed, -1, 2)
+    return found
+
+
+def projections(xml: bytes, species: tuple[str, ...]) -> dict[str, Array]:
+    """Projections (nspin, nk, nbands, n_elements, 4); of spinors' four parts the first one, the density, counts."""
+    array = xml[xml.rfind(b"<array") :]
+    nspin = array.count(b'comment="spin')
+    nk = array.count(b'comment="kpoint ') // max(nspin, 1)
+    shells = _shells(_FIELD.findall(array))
+    values = table(array, (nspin, nk, -1, len(species), len(shells)))
+    values = values[: 1 if nspin > 2 else nspin]
+    return {"projections": np.moveaxis(_by_element_and_shell(np.moveaxis(values, 3, 0), species, shells), 0, 3)}
+
+
+def dielectric_function(xml: bytes) -> dict[str, Array]:
+    """Energies (ne,) and both parts (ne, 6) in the order xx yy zz xy yz zx."""
+    imaginary = table(inner(xml, b"imag") or b"", (-1, 7))
+    real = table(inner(xml, b"real") or b"", (-1, 7))
+    return {"dielectric_energies": imaginary[:, 0], "dielectric_real": real[:, 1:], "dielectric_imag": imaginary[:, 1:]}
+
+
+def _shells(names: list[bytes]) -> list[int]:
+    """Index of s, p, d or f of each column; VASP cuts the names (dx2-y2 becomes x2-y2 or dx2)."""
+    letters = [name.strip()[:1].decode() for name in names]
+    try:
+        return ["spdf".index("d" if letter == "x" else letter) for letter in letters]
+    except ValueError as error:
+        raise DamagedTableError(f"unknown orbital among {letters}") from error
+
+
+def _by_element_and_shell(ions: Array, species: tuple[str, ...], shells: list[int]) -> Array:
+    """Sum (n_ions, ..., n_columns) to (n_elements, ..., 4), elements in the order of their first appearance."""
+    elements = list(dict.fromkeys(species))
+    rows = np.array([elements.index(symbol) for symbol in species])
+    summed = np.zeros((len(elements), *ions.shape[1:-1], 4))
+    columns = np.array(shells)
+    for shell in range(4):
+        if np.any(columns == shell):
+            np.add.at(summed[..., shell], rows, ions[..., columns == shell].sum(axis=-1))
+    return summed

@@ -1,0 +1,251 @@
+"""A fake VASP for tests: a toy model behind VASP's files. It calculates nothing that is true of any material.
+
+It reads INCAR, POSCAR, KPOINTS and POTCAR, relaxes towards a volume, makes up bands with a given gap, and writes VASP's files
+through the writers of the rehearsal engine. What it does beyond that is said by the JSON file that ``FAKE_VASP`` names:
+
+    gap        PBEsol gap in eV; negative for a metal (default 4.5). The hybrid gap is 2 eV larger.
+    volume     Å^3 per atom towards which it relaxes (default 9.4)
+    moves      relaxations that never end at their first ionic step
+    fail       {step: how}; how is "crash" (no output), "nelm" (electrons unconverged) or "half" (killed in the middle)
+    seconds    how long a calculation takes; STOPCAR ends it (default 0)
+    stop_first steps whose first run ends as if stopped at the walltime
+
+``FAKE_VASP_LOG`` names a file that gets a line a run: step, folder, process id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from hibana.rehearsal.result import Bands, Dos, IonicStep, KpointMesh, RunResult, ScfStep, Species
+from hibana.rehearsal.writers import write_outputs
+
+WIDTH = 1.0
+"""Width of the bands, eV."""
+
+
+def main() -> int:
+    here = Path.cwd()
+    script = json.loads(Path(os.environ["FAKE_VASP"]).read_text()) if os.environ.get("FAKE_VASP") else {}
+    incar = read_incar(here / "INCAR")
+    points, weights, mesh = read_kpoints(here / "KPOINTS")
+    step = name_of(incar, weights)
+    first = log(step, here)
+    how = script.get("fail", {}).get(step)
+    if how == "crash":
+        sys.stderr.write("made to crash\n")
+        return 1
+    result = calculate(here, script, step, incar, points, weights, mesh)
+    stopped = work(here, float(script.get("seconds", 0)))
+    if stopped or (step in script.get("stop_first", ()) and first):
+        result = as_stopped(result)
+    if how == "nelm":
+        result = as_unconverged(result)
+    write_outputs(result, here)
+    if how == "half":
+        text = (here / "vasprun.xml").read_bytes()
+        (here / "vasprun.xml").write_bytes(text[: int(len(text) * 0.7)])
+        return 1
+    if incar.get("LWAVE", True):
+        (here / "WAVECAR").write_bytes(b"fake")
+    return 0
+
+
+def name_of(incar: dict, weights: np.ndarray) -> str:
+    if incar.get("NSW", 0) > 1:
+        return "relax"
+    if incar.get("LHFCALC"):
+        return "hse06"
+    if incar.get("LWAVE"):
+        return "hse06 semilocal"
+    return "band" if np.any(weights == 0) else "dos"
+
+
+def log(step: str, here: Path) -> bool:
+    """Write a line; whether it is the first of this step."""
+    if not os.environ.get("FAKE_VASP_LOG"):
+        return True
+    path = Path(os.environ["FAKE_VASP_LOG"])
+    before = path.read_text().splitlines() if path.exists() else []
+    with path.open("a") as file:
+        file.write(f"{step}\t{here}\t{os.getpid()}\n")
+    return not any(line.startswith(f"{step}\t") for line in before)
+
+
+def work(here: Path, seconds: float) -> bool:
+    """Take time; True if STOPCAR ended it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (here / "STOPCAR").exists():
+            (here / "STOPCAR").unlink()
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def calculate(here: Path, script: dict, step: str, incar: dict, points, weights, mesh: KpointMesh) -> RunResult:
+    lattice, frac, symbols, counts = read_poscar(here / "POSCAR")
+    species = read_potcar(here / "POTCAR", symbols, counts)
+    nelect = sum(item.zval * item.count for item in species)
+    nbands = max(int(incar.get("NBANDS", 0)), int(nelect / 2) + 4)
+    gap = float(script.get("gap", 4.5)) + (2.0 if step == "hse06" else 0.0)
+    bands = make_bands(points, weights, int(nelect / 2), nbands, gap)
+    steps = ionic_steps(step, lattice, frac, float(script.get("volume", 9.4)), bool(script.get("moves")))
+    limit = int(incar.get("NSW", 0))
+    energies = np.linspace(-5, 10, 51)
+    total = np.ones((1, 51))
+    parameters = {
+        "ENCUT": 400.0,
+        "NELM": int(incar.get("NELM", 60)),
+        "NELECT": nelect,
+        "ISPIN": 1,
+        "NBANDS": nbands,
+        "LORBIT": int(incar.get("LORBIT", 0)),
+        "NSW": limit,
+        "IBRION": int(incar.get("IBRION", -1)),
+        "ISIF": int(incar.get("ISIF", 0)),
+        "ISMEAR": int(incar.get("ISMEAR", 0)),
+        "SIGMA": float(incar.get("SIGMA", 0.1)),
+        "GGA": str(incar.get("GGA", "PS")),
+        "LHFCALC": bool(incar.get("LHFCALC", False)),
+        "AEXX": float(incar.get("AEXX", 0.0)),
+        "HFSCREEN": float(incar.get("HFSCREEN", 0.0)),
+        "EDIFF": float(incar.get("EDIFF", 1e-5)),
+        "EDIFFG": float(incar.get("EDIFFG", -0.01)),
+        "NEDOS": 51,
+    }
+    n_scf = 1 if parameters["NELM"] == 1 else 4
+    made = [
+        IonicStep(
+            lattice=cell,
+            frac_coords=frac,
+            free_energy=energy,
+            energy_wo_entropy=energy,
+            energy_sigma0=energy,
+            forces=None if step == "hse06" else np.zeros_like(frac),
+            stress=np.eye(3) * 0.1 if step == "relax" else None,
+            scf=tuple(ScfStep(energy + 10.0**-n, -(10.0**-n), 10.0**-n) for n in range(1, n_scf + 1)),
+        )
+        for cell, energy in steps
+    ]
+    orbitals = np.full((1, len(points), nbands, len(frac), 9), 1 / 9 / len(frac))
+    return RunResult(
+        incar=incar,
+        parameters=parameters,
+        kpoint_mesh=mesh,
+        species=species,
+        steps=tuple(made),
+        bands=Bands(points, weights, *bands, projections=orbitals if parameters["LORBIT"] else None),
+        dos=Dos(energies, total, np.cumsum(total, axis=1), np.full((len(frac), 1, 9, 51), 0.01)),
+        efermi=0.1,
+        core_potentials=np.full(len(frac), -50.0),
+        nelect=nelect,
+        provenance={"engine": "gpaw-rehearsal (fake_vasp of the tests)", "engine_version": "0"},
+        site_charges=np.ones((len(frac), 3)),
+        electronic_converged=True,
+        ionic_converged=limit <= 1 or len(made) < limit,
+        started=time.time(),
+        wall_seconds=1.0,
+    )
+
+
+def make_bands(points, weights, filled: int, nbands: int, gap: float):
+    """Valence bands below 0 with their top at Γ, conduction bands above the gap with their bottom at Γ."""
+    wave = (1 - np.cos(2 * np.pi * points)).sum(axis=1) / 6 * WIDTH
+    depth = np.arange(filled)[::-1] * 0.5
+    height = np.arange(nbands - filled) * 0.5
+    valence = -wave[:, None] - depth[None, :]
+    conduction = gap + wave[:, None] + height[None, :]
+    values = np.concatenate([valence, conduction], axis=1)
+    if gap > 0:
+        filling = np.where(np.arange(nbands) < filled, 1.0, 0.0)[None, :].repeat(len(points), axis=0)
+    else:
+        filling = 1 / (1 + np.exp(np.clip((values - gap / 2) / 0.05, -50, 50)))
+    return np.sort(values, axis=1)[None], -np.sort(-filling, axis=1)[None]
+
+
+def ionic_steps(step: str, lattice, frac, volume: float, moves: bool):
+    """Cells and energies on the way to the volume; one step if it is there."""
+    now = abs(np.linalg.det(lattice)) / len(frac)
+    ratio = (volume / now) ** (1 / 3)
+    energy = -6.0 * len(frac)
+    if step != "relax" or (abs(ratio - 1) < 1e-4 and not moves):
+        return [(lattice, energy)]
+    return [(lattice * (1 + (ratio - 1) * part), energy + (1 - part) * 0.1) for part in (0.0, 0.5, 1.0)]
+
+
+def as_stopped(result: RunResult) -> RunResult:
+    """As if a STOPCAR had ended it before its second ionic step (of a relaxation) or in its electronic steps."""
+    changes = {"steps": result.steps[:1], "ionic_converged": False}
+    if result.parameters["NSW"] <= 1:
+        changes["electronic_converged"] = False
+    return RunResult(**{**result.__dict__, **changes})
+
+
+def as_unconverged(result: RunResult) -> RunResult:
+    """All NELM electronic steps and no convergence."""
+    from dataclasses import replace
+
+    last = result.steps[-1]
+    scf = tuple(ScfStep(last.free_energy + 0.1 * (-1) ** n, 0.2, 0.1) for n in range(result.parameters["NELM"]))
+    return replace(result, steps=(*result.steps[:-1], replace(last, scf=scf)), electronic_converged=False)
+
+
+def read_incar(path: Path) -> dict:
+    found = {}
+    for line in path.read_text().splitlines():
+        name, equals, text = line.partition("=")
+        if equals:
+            found[name.strip().upper()] = typed(text.strip())
+    return found
+
+
+def typed(text: str):
+    if text.strip(".").upper() in ("TRUE", "FALSE", "T", "F"):
+        return text.strip(".").upper().startswith("T")
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def read_poscar(path: Path):
+    lines = path.read_text().splitlines()
+    lattice = np.array([[float(x) for x in line.split()] for line in lines[2:5]]) * float(lines[1])
+    symbols, counts = lines[5].split(), [int(n) for n in lines[6].split()]
+    frac = np.array([[float(x) for x in line.split()[:3]] for line in lines[8 : 8 + sum(counts)]])
+    return lattice, frac, symbols, counts
+
+
+def read_potcar(path: Path, symbols, counts) -> tuple[Species, ...]:
+    blocks = [block for block in path.read_text().split("End of Dataset") if block.strip()]
+    species = []
+    for block, symbol, count in zip(blocks, symbols, counts, strict=True):
+        header = block.strip().splitlines()[0].strip()
+        zval = float(block.split("ZVAL   =")[1].split()[0])
+        species.append(Species(symbol, count, header, header, zval, 400.0, 20.0))
+    return tuple(species)
+
+
+def read_kpoints(path: Path):
+    lines = path.read_text().splitlines()
+    if int(lines[1].split()[0]) == 0:
+        divisions = tuple(int(n) for n in lines[3].split()[:3])
+        axes = [np.arange(n) / n for n in divisions]
+        points = np.array(np.meshgrid(*axes, indexing="ij")).reshape(3, -1).T
+        style = "Gamma" if lines[2].strip().lower().startswith("g") else "Monkhorst-Pack"
+        return points, np.full(len(points), 1 / len(points)), KpointMesh(style, divisions, (0.0, 0.0, 0.0))
+    rows = np.array([[float(x) for x in line.split()[:4]] for line in lines[3 : 3 + int(lines[1].split()[0])]])
+    return rows[:, :3], rows[:, 3] / rows[:, 3].sum(), KpointMesh("listgenerated")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Where a candidate is, or why it is not in the table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from farm import MGO
+
+from hibana.core.errors import HibanaError
+from hibana.launch.submit import submit
+from hibana.launch.why import last_lines, why
+
+
+def asked(farm, material="MgO"):
+    (explanation,) = why(farm.store, farm.launchpad, material)
+    return explanation
+
+
+def entry(farm):
+    (found,) = asked(farm).entries
+    return found
+
+
+def test_unknown_material_is_a_numbered_error(farm):
+    with pytest.raises(HibanaError, match="HIB-114"):
+        why(farm.store, farm.launchpad, "MgO")
+
+
+def test_by_formula_or_identity_with_sources(farm):
+    farm.submit()
+    material = farm.launchpad.workflows.find_one()["metadata"]["material_id"]
+    assert asked(farm) == asked(farm, material)
+    assert asked(farm).sources == (str(MGO),)
+
+
+def test_waiting_then_paused_then_gone(farm):
+    farm.submit()
+    assert entry(farm).place == "waiting"
+    assert "MgO relax 1" in entry(farm).reason
+    assert [job.name for job in entry(farm).jobs] == ["MgO relax 1", "MgO band", "MgO dos", "MgO decide", "MgO collect"]
+    first = entry(farm).jobs[0].fw_id
+    farm.launchpad.pause_wf(first)
+    assert entry(farm).place == "held"
+    farm.launchpad.delete_wf(first)
+    assert entry(farm).place == "no_workflow"
+
+
+def test_in_the_table_or_flagged(farm):
+    farm.submit()
+    farm.work()
+    found = entry(farm)
+    assert (found.place, found.outcome, found.flags, found.failures) == ("in_table", "done", (), ())
+    assert all(job.state == "COMPLETED" for job in found.jobs)
+    printed = farm.hibana("why", "MgO")
+    assert "in the table" in printed
+    (told,) = json.loads(farm.hibana("why", "MgO", "--json"))
+    assert told["entries"][0]["place"] == "in_table"
+
+    farm.store.database["electronic"].update_one({}, {"$set": {"flags": ["band: something"]}})
+    assert (entry(farm).place, entry(farm).reason) == ("flagged", "band: something")
+
+
+def test_no_value_names_the_run_that_failed(farm):
+    farm.behave(fail={"band": "nelm"})
+    farm.submit()
+    farm.work()
+    found = entry(farm)
+    assert (found.place, found.outcome) == ("no_value", "failed")
+    assert "band" in found.reason
+    (failure,) = found.failures
+    assert failure.task == "band"
+    assert str(farm.folder) in failure.directory
+
+
+def test_an_error_is_shown_with_its_folder(farm):
+    farm.behave(fail={"band": "crash"})
+    farm.submit()
+    farm.work()
+    (job,) = [job for job in entry(farm).jobs if job.state == "FIZZLED"]
+    assert job.name == "MgO band"
+    assert job.error.startswith("hibana.core.errors.HibanaError: HIB-095")
+    assert "mend:" in job.error
+    assert job.directory.startswith(str(farm.folder))
+
+
+def test_a_lost_root_job_is_stuck(farm):
+    submit([MGO], "electronic", "pbesol-demo", "vasp", farm.launchpad)
+    key = {"name": {"$in": ["MgO collect", "MgO relax 1"]}}
+    farm.launchpad.fireworks.update_many(key, {"$set": {"state": "FIZZLED"}})
+    assert entry(farm).place == "stuck"
+    assert "MgO collect" in entry(farm).reason
+
+
+NUMBERED = "hibana.core.errors.HibanaError: HIB-001 it: x\n  where: y\n  mend:  z"
+CALLS = "Traceback (most recent call last):\n  File 'x', line 1\n"
+
+
+@pytest.mark.parametrize(
+    ("trace", "message"),
+    [
+        (f"{CALLS}ValueError: no\n", "ValueError: no"),
+        (f"{CALLS}{NUMBERED}\n", NUMBERED),
+        ("the launcher was lost", "the launcher was lost"),
+    ],
+)
+def test_the_message_without_the_calls(trace, message):
+    assert last_lines(trace) == message
