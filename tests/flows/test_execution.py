@@ -256,7 +256,10 @@ class TestPast:
 
 def test_given_up_parts_are_a_failure_with_its_reason(lab):
     lab.behave(seconds=60, stop_first=["band"])
-    band = relaxation(task="band", parents=("a",), past=Past(parts=1, idle_parts=1, longest=2.0))
-    done = lab.ask(band, walltime=2.0).task
+    band = relaxation(task="band", parents=("a",))
+    first = lab.ask(band, walltime=2.0)
+    assert first.task.status == "walltime"
+    assert lab.store.task(first.task.address, any_status=True) is None
+    done = lab.ask(replace(band, past=first.past), walltime=2.0).task
     assert (done.status, done.failure.kind) == ("failed", "walltime")
     assert "got anywhere" in done.failure.message

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -35,14 +35,14 @@ def test_cell_is_cut_along_the_shortest_diagonal():
 
 
 def test_free_electrons_follow_the_square_root_law():
-    n = 48
+    n = 32
     k = mesh(n)
     k -= np.round(k)
     band = (k**2).sum(axis=1)[:, None]
-    energies = np.linspace(0.03, 0.2, 35)
+    energies = np.linspace(0.05, 0.2, 31)
     density, integrated = densities(energies, band, np.ones((n**3, 1, 1)), tetrahedra((n, n, n), CUBIC))
-    assert density[0] == pytest.approx(2 * np.pi * np.sqrt(energies), rel=0.03)
-    assert integrated[0] == pytest.approx(4 * np.pi / 3 * energies**1.5, rel=0.03)
+    assert density[0] == pytest.approx(2 * np.pi * np.sqrt(energies), rel=0.04)
+    assert integrated[0] == pytest.approx(4 * np.pi / 3 * energies**1.5, rel=0.04)
 
 
 def test_tight_binding_chain_has_its_analytic_density():
@@ -56,12 +56,12 @@ def test_tight_binding_chain_has_its_analytic_density():
 
 
 def test_simple_cubic_tight_binding_is_symmetric_and_has_its_exact_second_moment():
-    n = 16
+    n = 14
     band = -2 * np.cos(2 * np.pi * mesh(n)).sum(axis=1)[:, None]
-    energies = np.linspace(-6.5, 6.5, 2601)
+    energies = np.linspace(-6.5, 6.5, 651)
     density, _ = densities(energies, band, np.ones((n**3, 1, 1)), tetrahedra((n, n, n), CUBIC))
     step = energies[1] - energies[0]
-    assert density[0].sum() * step == pytest.approx(1, abs=1e-3)
+    assert density[0].sum() * step == pytest.approx(1, abs=2e-3)
     assert (density[0] * energies).sum() * step == pytest.approx(0, abs=0.02)
     assert (density[0] * energies**2).sum() * step == pytest.approx(6, rel=0.03)
 
@@ -83,6 +83,7 @@ def test_corner_weights_sum_to_the_volume_below_and_stay_within_it(e, x):
     assert integral[0] == pytest.approx((SAMPLES * below[:, None]).mean(axis=0), abs=0.03)
 
 
+@settings(max_examples=15)
 @given(st.integers(0, 10**6))
 def test_density_is_the_derivative_of_its_integral_for_every_weight(seed):
     rng = np.random.default_rng(seed)
@@ -90,7 +91,7 @@ def test_density_is_the_derivative_of_its_integral_for_every_weight(seed):
     bands = rng.normal(size=(n**3, 2))
     weights = rng.random((n**3, 2, 3))
     corners = tetrahedra((n, n, n), CUBIC)
-    energies = np.linspace(-6, 6, 6001)
+    energies = np.linspace(-6, 6, 4001)
     density, integrated = densities(energies, bands, weights, corners)
     summed = np.cumsum(density, axis=1) * (energies[1] - energies[0])
     assert summed == pytest.approx(integrated, abs=0.03)

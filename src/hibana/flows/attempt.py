@@ -21,7 +21,8 @@ from hibana.documents.task import BandEdges, Calculator, Correction, Failure, Ma
 from hibana.flows.context import RunContext
 from hibana.flows.errors import NO_ANSWER, NO_TIME_LEFT, NO_VASP_COMMAND, WRONG_CALCULATOR
 from hibana.flows.messages import Material, Past, Series
-from hibana.protocol.inputs import VaspInputs, build_inputs
+from hibana.flows.narration import conclude, narrated
+from hibana.protocol.inputs import HYBRID, VaspInputs, build_inputs
 from hibana.protocol.potcar import potcar_titles
 from hibana.protocol.protocol import Protocol
 
@@ -88,6 +89,13 @@ class Calculation:
     round: int = 1
     past: Past = field(default_factory=Past)
 
+    @property
+    def name(self) -> str:
+        """What it is called in a listing, for instance ``MgO structure_opt 1`` or ``MgO band hse06_nsc``."""
+        step = f" {self.round}" if self.task == RELAXATION else ""
+        hybrid = f" {self.functional}" if self.functional == HYBRID else ""
+        return f"{self.material.formula} {self.task}{step}{hybrid}"
+
     def spec(self, protocol: Protocol) -> Spec:
         """The Spec whose address the answer will have."""
         return Spec(
@@ -147,12 +155,14 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
         cores=context.cores,
     )
     _bring_wave_functions(calculation.past, directory)
-    report = _run(context, calculation, protocol, inputs, directory)
+    with narrated(calculation.name, directory):
+        report = _run(context, calculation, protocol, inputs, directory)
     run, arrays = read_run(directory, symprec=protocol.symmetry.symprec)
     run = _with_report(_of_calculator(run, calculation.series, directory), report)
     machine = _machine(context, calculation.past, directory, started)
     past = past_after(run, calculation, report, machine)
     run = _given_up(run, past)
+    conclude(calculation.name, run)
     flags = (*check_run(run, calculation.task, protocol), *correction_flags(past.corrections))
     task = TaskDoc(
         **dict(run),

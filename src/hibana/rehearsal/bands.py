@@ -15,7 +15,6 @@ from hibana.rehearsal.kpoints import locate
 from hibana.rehearsal.listener import Listener
 from hibana.rehearsal.projections import SphereMatrices, SymmetryOperations, at_images, join, sphere_matrices
 from hibana.rehearsal.result import Bands, Floats
-from hibana.rehearsal.scf import RESIDUAL, solved_bands
 from hibana.rehearsal.settings import Settings
 
 INTEGRAL = 1e-4
@@ -23,6 +22,12 @@ INTEGRAL = 1e-4
 
 LONGEST = 200
 """Iterations after which states in a fixed potential are given up."""
+
+GUARD_BANDS = 12
+"""Bands iterated above NBANDS in a fixed potential; more of them save iterations."""
+
+RESIDUAL = 1e-3
+"""Largest residual of the bands in a fixed potential (eV^2 per electron): the highest is then right to about 0.1 meV."""
 
 CHUNK = 32
 """Path points that are solved together."""
@@ -109,7 +114,7 @@ def fixed_density(calculator: Any, settings: Settings, **arguments: Any) -> Any:
 
     try:
         return calculator.fixed_density(
-            nbands=solved_bands(settings),
+            nbands=settings.nbands + GUARD_BANDS,
             convergence={"eigenstates": RESIDUAL, "bands": settings.nbands},
             maxiter=LONGEST,
             txt=None,

@@ -32,6 +32,8 @@ def ionic_step_block(result: RunResult, number: int) -> str:
         text += _potential_table(result) + _eigenvalue_table(result) + _site_tables(result)
     text += _stress_block(step) + _cell_block(step) + _force_block(step) + _energy_block(step)
     if last and was_stopped(result):
+        # the hard stop is the one within the electronic loop; pymatgen looks for the soft one only
+        text += "" if result.electronic_converged else "\n hard stop encountered!  aborting job ...\n"
         text += "\n soft stop encountered!  aborting job ...\n"
     elif last and result.ionic_converged and int(result.parameters["NSW"]) > 1 and int(result.parameters["IBRION"]) > 0:
         text += "\n reached required accuracy - stopping structural energy minimisation\n"

@@ -1,0 +1,45 @@
+"""What is printed while a calculation runs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from hibana.flows.narration import last_step, narrated
+
+HEAD = "       N       E                     dE\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "starting"),
+        ("", "ionic step 1 begins"),
+        (HEAD, "ionic step 1 begins"),
+        (
+            HEAD + "DAV:   1    -0.125E+02   -0.12E+02\nDAV:   2    -0.126E+02   -0.1E+00\n",
+            "ionic step 1, electronic step 2, E = -0.126E+02 eV",
+        ),
+        (HEAD + "DAV:   1    -0.125E+02   -0.12E+02\n   1 F= -.12E+02 E0= -.12E+02  d E =-.1E-10\n", "ionic step 2 begins"),
+        (
+            HEAD + "   1 F= -.12E+02 E0= -.12E+02\n" + HEAD + "RMM:   3    -0.1E+02   0.1\n",
+            "ionic step 2, electronic step 3, E = -0.1E+02 eV",
+        ),
+    ],
+)
+def test_the_last_step_in_words(tmp_path, text, said):
+    if text is not None:
+        (tmp_path / "OSZICAR").write_text(text)
+    assert last_step(tmp_path) == said
+
+
+def test_lines_come_while_the_block_runs_and_stop_after(tmp_path, capsys):
+    with narrated("MgO band", tmp_path, interval=0.02):
+        time.sleep(0.3)
+    said = capsys.readouterr().out.splitlines()
+    assert "MgO band: running in" in said[0]
+    assert len(said) > 2
+    assert all("MgO band: starting, 0 s" in line for line in said[1:])
+    time.sleep(0.1)
+    assert capsys.readouterr().out == ""
