@@ -29,7 +29,7 @@ say "rlaunch rapidfire: relaxation, bands, DOS and hybrid gap of every structure
 (cd "$out/launches" && rlaunch -l "$launchpad" -w "$OLDPWD/fw_config/local/my_fworker.yaml" rapidfire)
 
 say "what FireWorks says"
-lpad -l "$launchpad" get_wflows -d more -t || true
+lpad -l "$launchpad" get_wflows -d less
 lpad -l "$launchpad" report
 
 say "exporting the table and drawing the figures"
@@ -39,5 +39,6 @@ hibana figures --output "$out/figures" --protocol pbesol-demo
 say "summary"
 hibana summary --protocol pbesol-demo
 say "tables are in $out/tables, figures in $out/figures; to look at the documents:
+    source ${HIBANA_VENV:-.venv}/bin/activate
     hibana store up --directory $out/store --launchpad $launchpad
     HIBANA_LAUNCHPAD=$launchpad hibana query '{\"formula\": \"MgO\"}' --collection electronic"

@@ -17,8 +17,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from size import FULL
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-FULL = bool(os.environ.get("HIBANA_FULL"))
 STRUCTURES = ["MgO.cif", "ZnO.cif"] if FULL else ["MgO.cif"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]

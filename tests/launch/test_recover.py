@@ -21,6 +21,7 @@ from hibana.launch.launchpad import HibanaLaunchPad
 from hibana.launch.patient import PatientCollection
 from hibana.launch.recover import RecoverReport, is_lost, recover
 from hibana.store.owner import Owner
+from size import FULL
 
 WRITES = ("change", "replace", "add", "remove")
 LONG = 3600.0
@@ -58,7 +59,7 @@ def runner(launchpad_file, directory):
     return work
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [1 if FULL else 5])
 @pytest.mark.parametrize("make", [chain, dynamic])
 def test_killed_at_any_write_while_running(launchpad, launchpad_file, tmp_path, make, step):
     """Kill a launcher before its n-th write, for every n; recover and finish: the end is that of an undisturbed run."""

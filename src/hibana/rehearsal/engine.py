@@ -302,8 +302,8 @@ def _path_only(
     eigenvalues, matrices = path
     weights = np.full(len(points), 1 / len(points))
     characters = None if matrices is None else matrices.diagonal()
-    filled = occupation(inputs.settings, eigenvalues, efermi, filled)
-    bands = Bands(points, weights, eigenvalues, filled, characters)
+    on_path = occupation(inputs.settings, eigenvalues, efermi, filled)
+    bands = Bands(points, weights, eigenvalues, on_path, characters)
     return bands, density_of_states(inputs.settings, eigenvalues, characters, weights, None)
 
 
