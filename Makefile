@@ -7,7 +7,7 @@
 # make clean      remove the demo's results (not the environment)
 
 SHELL := /bin/bash
-VENV ?= .venv
+VENV ?= $(or $(HIBANA_VENV),.venv)
 BIN := $(VENV)/bin
 export HIBANA_VENV := $(VENV)
 export OMP_NUM_THREADS ?= 1

@@ -142,3 +142,9 @@ def test_nothing_calculated_is_nothing_to_say():
         "failed",
         "relaxation: the job ended with an error",
     )
+
+
+def test_a_hybrid_run_without_readable_edges_leaves_the_property_partial():
+    doc = build_electronic(complete(hse06_nsc=task("hse06_nsc", edges=UNKNOWN)))
+    assert (doc.status, doc.band_gap_hse06_nsc) == ("partial", None)
+    assert "hse06_nsc" in doc.reason

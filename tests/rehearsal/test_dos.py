@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from engine_runs import GAMMA_MESH, mgo, write_run
+from scipy.special import erfc
 
 from hibana.rehearsal.bands import filled_bands, level_in_gap, occupation
 from hibana.rehearsal.dos import density_of_states, smearing
@@ -62,3 +63,16 @@ def test_the_level_of_an_insulator_lies_in_the_gap_of_all_points(tmp_path):
     on_path = np.array([[[-1, 0.99, 1.01]]])
     assert occupation(chosen, on_path, 1.0, [2]).tolist() == [[[1, 1, 0]]]
     assert occupation(chosen, on_path, 1.0, None)[0, 0, 1:] == pytest.approx([0.5562, 0.4438], abs=1e-3)
+
+
+@pytest.mark.parametrize("ismear", [-1, 0, 1, 2])
+def test_occupations_off_the_mesh_follow_the_smearing_of_the_run(tmp_path, ismear):
+    """Fermi, and Methfessel and Paxton, Phys. Rev. B 40, 3616 (1989), eq. 11."""
+    sigma, distance = 0.2, 0.15
+    chosen = settings(tmp_path, f"ISMEAR = {ismear}\nSIGMA = {sigma}\n")
+    found = occupation(chosen, np.array([[[1.0 + distance]]]), 1.0, None)[0, 0, 0]
+    x = distance / sigma
+    gauss = np.exp(-(x**2)) / np.sqrt(np.pi)
+    terms = [0.5 * erfc(x), -2 * x * gauss / 4, (8 * x**3 - 12 * x) * gauss / 32]
+    expected = 1 / (1 + np.exp(x)) if ismear == -1 else sum(terms[: ismear + 1])
+    assert found == pytest.approx(expected)

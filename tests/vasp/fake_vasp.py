@@ -8,6 +8,9 @@ log      print the log and end
 stick    print the log and hang
 deaf     print the log and hang with a child process, both deaf to SIGTERM
 die      write half of vasprun.xml and end by SIGKILL
+slow     wait four seconds, copy the recorded outputs and end
+spoilt   copy the recorded outputs, print the log and end
+crash    end with status 1 and say nothing
 refuse   write an error with a number to standard error and end with status 2
 stop     hang until STOPCAR is there, then copy the outputs and note the stop in OUTCAR
 """
@@ -40,9 +43,18 @@ def main() -> None:
         file.write(f"{count + 1}\n")
     (HERE / f"INCAR.start{count + 1}").write_bytes((HERE / "INCAR").read_bytes())
     note_pid(arguments.pids, os.getpid())
-    {"copy": copy, "log": log, "stick": stick, "deaf": deaf, "die": die, "refuse": refuse, "stop": stop}[
-        arguments.then if count else arguments.first
-    ](arguments)
+    {
+        "copy": copy,
+        "log": log,
+        "stick": stick,
+        "deaf": deaf,
+        "die": die,
+        "slow": slow,
+        "spoilt": spoilt,
+        "crash": crash,
+        "refuse": refuse,
+        "stop": stop,
+    }[arguments.then if count else arguments.first](arguments)
 
 
 def note_pid(path: Path | None, pid: int) -> None:
@@ -82,6 +94,20 @@ def die(arguments: argparse.Namespace) -> None:
     data = (HERE / "vasprun.xml").read_bytes()
     (HERE / "vasprun.xml").write_bytes(data[: len(data) // 2])
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def slow(arguments: argparse.Namespace) -> None:
+    time.sleep(4)
+    copy(arguments)
+
+
+def spoilt(arguments: argparse.Namespace) -> None:
+    copy(arguments)
+    log(arguments)
+
+
+def crash(arguments: argparse.Namespace) -> None:
+    sys.exit(1)
 
 
 def refuse(_arguments: argparse.Namespace) -> None:

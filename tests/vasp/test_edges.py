@@ -92,3 +92,11 @@ def test_one_point_listed_twice_is_direct():
     edges = band_edges(eigenvalues, occupations, kpoints)
     assert edges.is_direct
     assert edges.vbm_kpoint == edges.cbm_kpoint == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("what", ["eigenvalues", "occupations"])
+def test_a_number_that_cannot_be_read_makes_no_metal(what):
+    numbers = {"eigenvalues": np.array([[[0.0, 5.0]]]), "occupations": np.array([[[1.0, 0.0]]])}
+    numbers[what][0, 0, 0] = np.nan
+    edges = band_edges(*numbers.values(), np.zeros((1, 3)), nelect=2, electrons_per_state=2, efermi=1.0)
+    assert (edges.gap_class, edges.band_gap, edges.occupation_deviation) == ("unknown", None, None)

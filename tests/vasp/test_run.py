@@ -174,6 +174,36 @@ def test_a_failed_stage_is_not_followed(recorded, tmp_path):
     assert starts(tmp_path) == 1
 
 
+def test_a_stage_that_dies_does_not_answer_with_the_results_of_the_one_before(recorded, tmp_path):
+    band = recorded / "vasp_runs" / "MgO_band_nhse"
+    inputs = inputs_of(band, ("pbesol", {"LHFCALC": False, "ALGO": "Normal", "NELM": 100}), ("hse06_nsc", {}))
+    command = fake("--then", "crash", "--outputs", band / "outputs")
+    report = start(inputs, tmp_path, command, task="band", functional="hse06_nsc")
+    assert starts(tmp_path) >= 2
+    assert report.failure is not None
+    run, arrays = read_run(tmp_path)
+    assert (run.status, run.edges.gap_class, arrays) == ("failed", "unknown", {})
+    assert (tmp_path / "vasprun.xml.pbesol").is_file()
+
+
+def test_a_correction_that_kills_the_run_does_not_answer_with_the_results_before_it(relaxation, recorded, tmp_path):
+    log = recorded / "vasp_errors" / "brmix" / "vasp.out"
+    command = fake("--first", "spoilt", "--then", "crash", "--log", log, "--outputs", relaxation / "outputs")
+    report = start(inputs_of(relaxation), tmp_path, command)
+    assert starts(tmp_path) == 2
+    assert report.failure is not None
+    assert read_run(tmp_path)[0].status == "failed"
+
+
+def test_a_walltime_that_ends_before_the_last_stage_is_said(recorded, tmp_path):
+    band = recorded / "vasp_runs" / "MgO_band_nhse"
+    inputs = inputs_of(band, ("pbesol", {"LHFCALC": False, "ALGO": "Normal", "NELM": 100}), ("hse06_nsc", {}))
+    command = fake("--first", "slow", "--outputs", band / "outputs")
+    report = start(inputs, tmp_path, command, task="band", functional="hse06_nsc", walltime=4.0)
+    assert starts(tmp_path) == 1
+    assert (report.status_hint, report.complete) == ("walltime", False)
+
+
 def test_the_walltime_stops_a_run_cleanly(recorded, tmp_path):
     run = recorded / "vasp_runs" / "V2O5_relax_pbesolU"
     source = recorded / "vasp_errors" / "unconverged_ionic"
@@ -204,12 +234,14 @@ def test_a_deaf_vasp_and_its_children_are_ended_when_an_error_shows(relaxation, 
 
 
 LAUNCHER = """
+import signal
 import sys
 from pathlib import Path
 from tests.vasp.test_run import fake, inputs_of, start
 
 from hibana.vasp import guard
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process is born ignoring it
 guard.GRACE = 1.0
 run, folder, pids, log = map(Path, sys.argv[1:5])
 start(inputs_of(run), folder, fake("--first", sys.argv[5], "--log", log, "--pids", pids))

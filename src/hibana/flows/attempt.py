@@ -144,7 +144,7 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
     from hibana.vasp.gates import check_run
     from hibana.vasp.reader import read_run
 
-    _check_worker(context)
+    check_worker(context)
     directory, started = _own_directory(spec), datetime.now(UTC)
     inputs = build_inputs(
         calculation.past.crystal or calculation.crystal,
@@ -158,7 +158,7 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
     with narrated(calculation.name, directory):
         report = _run(context, calculation, protocol, inputs, directory)
     run, arrays = read_run(directory, symprec=protocol.symmetry.symprec)
-    run = _with_report(_of_calculator(run, calculation.series, directory), report)
+    run = as_reported(_of_calculator(run, calculation.series, directory), report)
     machine = _machine(context, calculation.past, directory, started)
     past = past_after(run, calculation, report, machine)
     run = _given_up(run, past)
@@ -196,14 +196,14 @@ def _run(context: RunContext, calculation: Calculation, protocol: Protocol, inpu
         functional=calculation.functional,
         vasp_cmd=context.vasp_cmd,
         policy=load_policy(protocol.handlers),
-        walltime=context.walltime,
+        walltime=context.time_left,
     )
     if report.failure is not None and report.failure.kind in NOTHING_DONE:
         raise NO_ANSWER.error(f"{report.failure.kind}: {report.failure.message}", where=directory)
     return report
 
 
-def _check_worker(context: RunContext) -> None:
+def check_worker(context: RunContext) -> None:
     """Refuse a worker that cannot calculate.
 
     Raises
@@ -214,7 +214,7 @@ def _check_worker(context: RunContext) -> None:
     where = f"worker {context.worker} on {socket.gethostname()}"
     if context.vasp_cmd is None:
         raise NO_VASP_COMMAND.error("vasp_cmd is not set", where=where)
-    if context.walltime is not None and context.walltime <= 0:
+    if context.time_left is not None and context.time_left <= 0:
         raise NO_TIME_LEFT.error("no calculation can be started", where=where)
 
 
@@ -263,11 +263,11 @@ def _of_calculator(run: RunDoc, series: Series, directory: Path) -> RunDoc:
     )
 
 
-def _with_report(run: RunDoc, report: RunReport) -> RunDoc:
+def as_reported(run: RunDoc, report: RunReport) -> RunDoc:
     """The run as it ended, with what custodian knows of it."""
     if report.failure is not None:
         return run.model_copy(update={"status": "failed", "failure": report.failure})
-    if report.status_hint == "walltime" and run.status != "converged":
+    if report.status_hint == "walltime" and (run.status != "converged" or not report.complete):
         return run.model_copy(update={"status": "walltime", "failure": None})
     return run
 

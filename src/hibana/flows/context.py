@@ -6,10 +6,11 @@ jobflow's local manager.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hibana.flows.errors import NO_CONTEXT
@@ -31,13 +32,15 @@ class RunContext:
     cores
         Cores the command uses: for KPAR and for core-hours.
     walltime
-        Seconds this job may take; the code is stopped cleanly before. None for no limit.
+        Seconds this job may take from now on; the code is stopped cleanly before. None for no limit.
     worker
         Name of the worker.
     launch_id
         FireWorks launch that runs the job; stands in the lease.
     poll_seconds
         How often to look whether another run has finished the calculation this one waits for.
+    begun
+        When the walltime began to count, on the monotonic clock.
     """
 
     store: Store
@@ -47,6 +50,12 @@ class RunContext:
     worker: str = "local"
     launch_id: int | None = None
     poll_seconds: float = 5.0
+    begun: float = field(default_factory=time.monotonic, init=False)
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds left of the walltime; None for no limit."""
+        return None if self.walltime is None else self.walltime - (time.monotonic() - self.begun)
 
 
 _CONTEXT: ContextVar[RunContext | None] = ContextVar("hibana_run_context", default=None)

@@ -150,6 +150,9 @@ def _electronic_status(evidence: Evidence, gap_class: GapClass) -> tuple[Propert
         return "unavailable", f"{step}: {evidence.why_not(step)}"
     wanted: tuple[Step, ...] = ("band", "dos") if gap_class == "metal" else ("dos", "hse06_nsc")
     missing = [f"{step}: {evidence.why_not(step)}" for step in wanted if evidence.answer(step) is None]
+    hybrid = evidence.answer("hse06_nsc")
+    if hybrid is not None and hybrid.edges.gap_class == "unknown":
+        missing.append("hse06_nsc: the run does not say where the band edges are")
     return ("partial", "; ".join(missing)) if missing else ("complete", None)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hibana.documents.spec import Spec
 from hibana.documents.task import TaskDoc
-from hibana.flows.attempt import Calculation, attempt
+from hibana.flows.attempt import Calculation, attempt, check_worker
 from hibana.flows.context import RunContext, current_context
 from hibana.flows.errors import LOST_LEASE, PROTOCOL_CHANGED
 from hibana.flows.messages import Past, Series
@@ -81,7 +81,13 @@ def carry_out(calculation: Calculation) -> Outcome:
 
 
 def _stored_or_claimed(context: RunContext, spec: Spec) -> TaskDoc | Claim:
-    """The stored answer or the lease to calculate it; waits while another live run holds the lease."""
+    """The stored answer or the lease to calculate it; waits while another live run holds the lease.
+
+    Raises
+    ------
+    HibanaError
+        HIB-097 if the walltime ends before.
+    """
     waiting = False
     while True:
         task = context.store.task(spec.address)
@@ -94,6 +100,7 @@ def _stored_or_claimed(context: RunContext, spec: Spec) -> TaskDoc | Claim:
             LOG.info("another run calculates %s %s; waiting for it", spec.task, spec.address[:12])
             waiting = True
         time.sleep(context.poll_seconds)
+        check_worker(context)
 
 
 @contextmanager

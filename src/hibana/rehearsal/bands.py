@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from ase.units import Ha
-from scipy.special import erf
 
+from hibana.rehearsal.dos import smearing
 from hibana.rehearsal.errors import RehearsalError
 from hibana.rehearsal.inputs import RunInputs
 from hibana.rehearsal.kpoints import locate
@@ -179,10 +179,7 @@ def occupation(settings: Settings, eigenvalues: Floats, efermi: float, filled: l
     )
     if sharp or settings.ismear <= -4:
         return np.asarray((eigenvalues < efermi).astype(float))
-    x = (eigenvalues - efermi) / settings.sigma
-    if settings.ismear == -1:
-        return np.asarray(1 / (1 + np.exp(np.clip(x, -40, 40))))
-    return np.asarray(0.5 * (1 - erf(x)))
+    return smearing(settings.ismear, (efermi - eigenvalues) / settings.sigma)[1]
 
 
 def reported_bands(

@@ -162,9 +162,10 @@ class Heartbeat:
 
     Used as a context manager around the run::
 
-        with Heartbeat(store.heartbeat, claim) as heartbeat:
+        with Heartbeat(store.heartbeat, claim):
             ...
-            if heartbeat.lost: stop
+
+    If the claim is taken over meanwhile, :attr:`lost` becomes true and the beating ends; the result is refused anyway.
 
     Parameters
     ----------

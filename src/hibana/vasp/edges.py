@@ -51,7 +51,7 @@ def band_edges(
     efermi
         Fermi level as printed, eV.
     """
-    if eigenvalues is None or occupations is None or not np.all(np.isfinite(eigenvalues)):
+    if eigenvalues is None or occupations is None or not np.all(np.isfinite(eigenvalues) & np.isfinite(occupations)):
         return BandEdges(gap_class="unknown", efermi=efermi)
     known = {"efermi": efermi, "occupation_deviation": float(np.abs(occupations - np.round(occupations)).max())}
     filled = occupations > HALF

@@ -33,6 +33,3 @@ BAD_POLICY = declare(59, "invalid handler policy", "Compare the file with the pa
 UNKNOWN_TASK = declare(
     60, "task without handlers", "Use one of vise's task names, or add the task to the handler policy's `tasks`."
 )
-NO_STRUCTURE_LEFT = declare(
-    61, "no structure to continue from", "The folder has neither a complete CONTCAR nor a POSCAR; start the calculation anew."
-)

@@ -19,6 +19,9 @@ from hibana.vasp.errors import COMMAND_NOT_FOUND, NO_COMMAND
 OUTPUT, ERRORS = "vasp.out", "std_err.txt"
 """What VASP prints."""
 
+RESULTS = ("vasprun.xml", "OUTCAR")
+"""Files that say what a run gave; those of an earlier stage or attempt must not be taken for the answer of one that died."""
+
 KEPT_OF_A_STAGE = ("INCAR", "OSZICAR", "OUTCAR", "vasprun.xml", OUTPUT, ERRORS)
 """Files of an earlier stage that are kept under its name beside those of the next."""
 
@@ -41,11 +44,13 @@ class GuardedVaspJob(VaspJob):
     admit: Callable[[], None] | None = None
 
     def run(self, directory: str = "./") -> subprocess.Popen[bytes]:
-        """Start VASP; the process returned is the guard's and has VASP's exit status."""
+        """Start VASP without results of an earlier start; the process is the guard's and has VASP's exit status."""
         if self.admit is not None:
             self.admit()
         command = [sys.executable, "-I", "-S", guard.__file__, str(guard.GRACE), *self.vasp_cmd]
         folder = Path(directory)
+        for name in RESULTS:
+            (folder / name).unlink(missing_ok=True)
         with (folder / self.output_file).open("w") as output, (folder / self.stderr_file).open("w", buffering=1) as errors:
             self._vasp_process = subprocess.Popen(
                 command, cwd=directory, stdin=subprocess.PIPE, stdout=output, stderr=errors, start_new_session=True

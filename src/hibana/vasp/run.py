@@ -63,12 +63,15 @@ class RunReport:
         Why it was given up.
     seconds
         Wall time of all attempts and stages.
+    complete
+        Whether the last stage was started. If not, the files in the folder are those of an earlier stage.
     """
 
     corrections: tuple[Correction, ...]
     status_hint: StatusHint
     failure: Failure | None
     seconds: float
+    complete: bool = True
 
 
 def run_vasp(
@@ -117,12 +120,13 @@ def run_vasp(
     started = time.monotonic()
     _prepare(inputs, run.directory)
     failure: Failure | None = None
+    index, last = 0, len(inputs.stages) - 1
     for index in range(len(inputs.stages)):
         failure = run.stage(inputs, index)
         if failure is not None or walltime_reached(run.log_entries):
             break
     hint: StatusHint = "failed" if failure else "walltime" if walltime_reached(run.log_entries) else "finished"
-    return RunReport(tuple(run.corrections), hint, failure, time.monotonic() - started)
+    return RunReport(tuple(run.corrections), hint, failure, time.monotonic() - started, complete=index == last)
 
 
 @dataclass
