@@ -128,9 +128,9 @@ def _ask(handler: ErrorHandler, directory: Path, policy: HandlerPolicy, task: st
         incar = read_incar(folder)
         try:
             answer = handler.correct(directory=str(folder))
-        except Exception:
+        except Exception as error:
             keys = tuple(sorted(getattr(handler, "errors", ()))) or (name,)
-            return Diagnosis(name, keys, note="its correction needs a file that is not there")
+            return Diagnosis(name, keys, note=f"its correction cannot be made: {error or type(error).__name__}")
     correction = correction_of({**answer, "handler": handler}, policy, task, functional, incar)
     if not correction.actions:
         return Diagnosis(name, correction.errors, note="no correction is left; the run is given up")
