@@ -43,12 +43,18 @@ def spec(**changes) -> Spec:
         {"potcars": ("PAW_PBE Mg_pv 13Apr2007", "PAW_PBE O 08Apr2002")},
         {"parents": ("c" * 64,)},
         {"round": 2},
+        {"variant": "displacement-1"},
         {"prior": Prior(band_gap=4.5)},
         {"crystal": CRYSTAL.model_copy(update={"magmoms": (1.0, 0.0)})},
     ],
 )
 def test_another_question_has_another_address(change):
     assert spec(**change).address != spec().address
+
+
+def test_addresses_of_earlier_releases_are_kept():
+    """Address of this Spec by version 0.1.0: an answer once stored is found by every later version."""
+    assert spec().address == "434b6ba377f83a73cb03fbec64c4a01df1266fd4126337c8d19f913511605e2a"
 
 
 def test_all_moments_reversed_are_the_same_question():

@@ -144,9 +144,59 @@ def test_hybrid_step_has_two_stages_on_the_same_points(library, prior):
     assert (hybrid.incar["LWAVE"], hybrid.incar["NELM"], "GGA" in hybrid.incar) == (False, 1, False)
 
 
+def with_hybrid(name, **changes):
+    rule = PBESOL.hybrids[name].model_copy(update=changes)
+    return PBESOL.model_copy(update={"hybrids": {**PBESOL.hybrids, name: rule}})
+
+
+def test_dielectric_dependent_hybrid_takes_its_exchange_from_outside(library):
+    semilocal, hybrid = inputs("band", GAP, functional="ddh_nsc", options={"exchange_ratio": 0.317}).stages
+    assert (semilocal.name, hybrid.name) == ("pbesol", "ddh_nsc")
+    tags = {tag: hybrid.incar.get(tag) for tag in ("LHFCALC", "AEXX", "HFSCREEN", "ALGO", "NELM")}
+    assert tags == {"LHFCALC": True, "AEXX": 0.317, "HFSCREEN": None, "ALGO": "Subrot", "NELM": 1}
+    with pytest.raises(HibanaError, match="HIB-042"):
+        inputs("band", GAP, functional="ddh_nsc")
+    with pytest.raises(HibanaError, match="HIB-036"):
+        inputs("dos", GAP, functional="ddh_nsc", options={"exchange_ratio": 0.317})
+
+
+@pytest.mark.parametrize(("recipe", "algorithm"), [("subrot", "Subrot"), ("eigenval", "Eigenval")])
+@pytest.mark.parametrize("name", ["hse06_nsc", "ddh_nsc"])
+def test_both_recipes_are_one_step_on_the_same_wave_functions(library, name, recipe, algorithm):
+    own = with_hybrid(name, recipe=recipe, exchange_ratio=0.3)
+    semilocal, hybrid = inputs("band", GAP, functional=name, protocol=own).stages
+    assert (hybrid.incar["ALGO"], hybrid.incar["NELM"], hybrid.incar["NELMIN"]) == (algorithm, 1, 1)
+    assert hybrid.incar["AEXX"] == 0.3
+    assert semilocal.incar["ALGO"] == "Normal"
+
+
+@pytest.mark.parametrize(
+    ("task", "tags", "factor"),
+    [
+        ("dielectric_dfpt", {"LEPSILON": True, "IBRION": 8}, 2),
+        ("dielectric_finite_field", {"LCALCEPS": True, "IBRION": 6}, 2),
+        ("dielectric_function", {"LOPTICS": True, "CSHIFT": 0.0}, 3),
+        ("phonon_force", {"PREC": "Accurate", "EDIFF": 1e-8, "ISIF": 2}, 1),
+    ],
+)
+def test_response_tasks(library, task, tags, factor):
+    made = inputs(task, GAP)
+    assert {tag: made.stages[0].incar[tag] for tag in tags} == tags
+    assert mesh(made) == (7 * factor,) * 3
+
+
+def test_displaced_supercell_is_kept_as_it_is(library):
+    cubic = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.22), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    displaced = cubic * (2, 1, 1)
+    displaced.translate_sites([0], [0.01, 0, 0], frac_coords=False)
+    made = build_inputs(from_pymatgen(displaced), "phonon_force", "pbesol", PBESOL, GAP)
+    assert made.structure.lattice == displaced.lattice
+    assert np.allclose(made.structure.frac_coords, displaced.frac_coords)
+
+
 def test_hybrid_step_is_that_of_the_recorded_runs(library, recorded):
     """A PBEsol band run of MgO whose WAVECAR an HSE06 run took, both on the mesh and the path."""
-    own = PBESOL.model_copy(update={"hybrid": PBESOL.hybrid.model_copy(update={"kpoints": "mesh+path"})})
+    own = with_hybrid("hse06_nsc", kpoints="mesh+path")
     case = json.loads((recorded / "vasp_runs" / "MgO_band_nhse" / "case.json").read_text())
     assert case["functional"].upper().startswith("HSE")
     made = inputs("band", GAP, functional="hse06_nsc", protocol=own)

@@ -23,7 +23,7 @@ def inputs(
     directory: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
     task: Annotated[str, typer.Option("--task", "-t", help="vise's task: structure_opt, band, dos, ...")] = "structure_opt",
     functional: Annotated[
-        str | None, typer.Option("--functional", "-f", help="pbesol, or hse06_nsc with the task band; default: the protocol's.")
+        str | None, typer.Option("--functional", "-f", help="pbesol, or hse06_nsc or ddh_nsc with the task band; default: the protocol's.")
     ] = None,
     protocol: Annotated[str, typer.Option("--protocol", "-p", help="Name of a protocol, or path of its file.")] = "pbesol",
     gap: Annotated[float | None, typer.Option("--gap", min=0.0, help="Band gap in eV if known, 0 for a metal.")] = None,
@@ -31,6 +31,10 @@ def inputs(
     cbm: Annotated[float | None, typer.Option("--cbm", help="Conduction-band minimum in eV, if known.")] = None,
     magnetization: Annotated[
         float | None, typer.Option("--magnetization", "-m", help="Total moment in μB per cell, if known.")
+    ] = None,
+    exchange_ratio: Annotated[
+        float | None,
+        typer.Option("--exchange-ratio", min=0.0, max=1.0, help="Share of exact exchange of ddh_nsc: 3 / trace of ε∞."),
     ] = None,
     cores: Annotated[int, typer.Option("--cores", min=1, help="Cores of the run, for KPAR; with 1 it is not set.")] = 1,
     as_json: JsonOption = False,
@@ -55,7 +59,9 @@ def inputs(
         raise SEVERAL_STRUCTURES.error(f"{len(found)} were read", where=structure)
     rules = load_protocol(protocol)
     prior = Prior(band_gap=gap, vbm=vbm, cbm=cbm, magnetization=magnetization)
-    made = build_inputs(from_pymatgen(found[0].structure), task, functional or rules.functional, rules, prior, cores=cores)
+    options = {} if exchange_ratio is None else {"exchange_ratio": exchange_ratio}
+    crystal = from_pymatgen(found[0].structure)
+    made = build_inputs(crystal, task, functional or rules.functional, rules, prior, cores=cores, options=options)
     made.write(directory, all_incars=True)
     if as_json:
         print_json({"directory": str(directory), "protocol": f"{rules.name}@{rules.version}", **_summary(made)})

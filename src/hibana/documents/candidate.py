@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
@@ -35,3 +36,22 @@ class CandidateDoc(Document):
     crystal: Crystal = Field(description="Standardised primitive cell.")
     sources: tuple[str, ...] = Field(description="Files or database entries it was read from.")
     submissions: tuple[Submission, ...] = Field(default=(), description="Workflows asked for it.")
+
+
+class Material(Document):
+    """Which candidate a run or a property is about."""
+
+    material_id: str = Field(description="Identity of the candidate crystal.")
+    structure_key: str = Field(description="Digest of the candidate crystal.")
+    formula: str = Field(description="Reduced formula.")
+    elements: tuple[str, ...] = Field(description="Elements, alphabetically.")
+    space_group_number: int = Field(description="Space group of the candidate.")
+
+    @classmethod
+    def of(cls, candidate: CandidateDoc) -> Material:
+        """The material of a candidate."""
+        return cls(**{name: getattr(candidate, name) for name in cls.model_fields})
+
+    def plain(self) -> dict[str, Any]:
+        """Plain JSON data, as jobs hand it on."""
+        return self.model_dump(mode="json")

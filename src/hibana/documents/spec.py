@@ -46,13 +46,16 @@ class Spec(BaseModel):
     structure_key: str = Field(description="Digest of the candidate crystal, the same for every description of it.")
     crystal: Crystal = Field(description="The cell the calculation starts from.")
     task: str = Field(description="vise's task name.")
-    functional: str = Field(description="pbesol, or hse06_nsc for HSE06 on PBEsol wave functions.")
+    functional: str = Field(description="pbesol, or hse06_nsc or ddh_nsc for a hybrid on PBEsol wave functions.")
     protocol: str = Field(description="Name of the protocol.")
     protocol_version: int = Field(description="Version of the protocol.")
     calculator: CalculatorName = Field(description="Which code has to answer; numbers of two codes are never mixed.")
     potcars: tuple[str, ...] = Field(description="TITEL of each potential, in the order of the species in POSCAR.")
     parents: tuple[str, ...] = Field(default=(), description="Addresses of the calculations this one follows.")
     round: int = Field(default=1, description="Round of a repeated relaxation.")
+    variant: str = Field(
+        default="", description="Tells runs of one task with the same parents apart, for instance the number of a displacement."
+    )
     prior: Prior = Field(default=Prior(), description="Prior knowledge the inputs are chosen by.")
 
     @cached_property
@@ -68,6 +71,8 @@ class Spec(BaseModel):
             if self.crystal.magmoms is not None:
                 moments = [round(moment * 100) for moment in self.crystal.magmoms]
                 origin["magmoms"] = min(sorted(moments), sorted(-moment for moment in moments))
+        if self.variant:
+            origin["variant"] = self.variant
         return content_address(
             {
                 "version": ADDRESS_VERSION,

@@ -31,15 +31,24 @@ ARRAY_NAMES = (
     "dos_partial",
     "site_potentials",
     "born_charges",
+    "gamma_frequencies",
+    "force_constants",
     "dielectric_energies",
     "dielectric_real",
     "dielectric_imag",
+    "inequivalent_sites",
+    "site_dos",
+    "bader_charges",
+    "bader_volumes",
 )
 """Names of the packed arrays, with shapes: kpoints (nk, 3), kpoint_weights (nk,), eigenvalues and occupations
 (nspin, nk, nbands), projections (nspin, nk, nbands, n_elements, 4) summed by element and s p d f, dos_energies (ne,),
-dos_total (nspin, ne), dos_partial (n_elements, nspin, 4, ne), site_potentials (n_sites,), born_charges (n_sites, 3, 3),
-dielectric_energies (ne,), dielectric_real/imag (ne, 6) in the order xx yy zz xy yz zx. Elements are in the order of their
-first appearance in the structure."""
+dos_total (nspin, ne), dos_partial (n_elements, nspin, 4, ne), site_potentials (n_sites,), born_charges (n_sites, 3, 3) with
+the field along rows and the displacement along columns, gamma_frequencies (3 n_sites,) in THz as printed with imaginary ones
+negative, force_constants (3 n_sites, 3 n_sites) in eV/Å^2, dielectric_energies (ne,), dielectric_real/imag (ne, 6) in the
+order xx yy zz xy yz zx, inequivalent_sites (m,) first site of each orbit of the space group, site_dos (m, nspin, 4, ne) of
+those on dos_energies, bader_charges (n_sites,) net charges in e, and bader_volumes (n_sites,) in Å^3. Elements are in the
+order of their first appearance in the structure."""
 
 
 class Document(BaseModel):
@@ -79,8 +88,12 @@ class BandEdges(Document):
     vbm: Annotated[float | None, Unit("eV")] = Field(default=None, description="Valence-band maximum.")
     cbm: Annotated[float | None, Unit("eV")] = Field(default=None, description="Conduction-band minimum.")
     is_direct: bool | None = Field(default=None, description="Whether VBM and CBM are at one k-point.")
-    vbm_kpoint: Vector | None = Field(default=None, description="k-point of the VBM, reciprocal-lattice units.")
-    cbm_kpoint: Vector | None = Field(default=None, description="k-point of the CBM, reciprocal-lattice units.")
+    vbm_kpoint: Annotated[Vector | None, Unit("1")] = Field(
+        default=None, description="k-point of the VBM, reciprocal-lattice units."
+    )
+    cbm_kpoint: Annotated[Vector | None, Unit("1")] = Field(
+        default=None, description="k-point of the CBM, reciprocal-lattice units."
+    )
     direct_gap: Annotated[float | None, Unit("eV")] = Field(default=None, description="Smallest gap at one k-point.")
     efermi: Annotated[float | None, Unit("eV")] = Field(default=None, description="Fermi level as the code printed it.")
     occupation_deviation: Annotated[float | None, Unit("1")] = Field(
@@ -142,6 +155,17 @@ class RunDoc(Document):
         return Prior(band_gap=gap, vbm=edges.vbm, cbm=edges.cbm, magnetization=self.magnetization)
 
 
+def why_no_answer(task: RunDoc) -> str:
+    """Why a run has no answer, in words."""
+    if task.failure is not None:
+        return f"{task.failure.kind}: {task.failure.message}"
+    return {
+        "ionic_limit": "the ionic steps reached NSW",
+        "electronic_limit": "the electronic steps reached NELM",
+        "walltime": "the walltime ended the run",
+    }.get(task.status, task.status)
+
+
 class Machine(Document):
     """Where and when a run was done, and what it cost."""
 
@@ -164,6 +188,7 @@ class TaskDoc(RunDoc):
     protocol_version: int = Field(description="Version of the protocol.")
     parents: tuple[str, ...] = Field(default=(), description="Addresses of the runs this one followed.")
     round: int = Field(default=1, description="Round of a repeated relaxation.")
+    variant: str = Field(default="", description="Tells runs of one task with the same parents apart.")
     spec_prior: Prior = Field(default=Prior(), description="Prior knowledge the inputs were chosen by.")
     corrections: tuple[Correction, ...] = Field(default=(), description="What custodian changed.")
     flags: tuple[str, ...] = Field(default=(), description="Gates this run fails and corrections the policy flags.")

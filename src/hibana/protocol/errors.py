@@ -26,3 +26,8 @@ ORDERED_MAGNET_BAND = declare(
 BAD_POTCAR = declare(39, "unreadable POTCAR", "Replace the file by a complete POTCAR of the element.")
 CANNOT_WRITE = declare(40, "inputs cannot be written", "Choose a folder you may write to.")
 NO_INPUTS = declare(41, "vise cannot make inputs for the structure", "Check the structure; report it if it is sound.")
+NO_EXCHANGE_RATIO = declare(
+    42,
+    "the share of exact exchange is not known",
+    "Give the option exchange_ratio: the inverse of the mean electronic dielectric constant of a dielectric run.",
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import spglib
 from pymatgen.core import Structure
@@ -13,17 +13,17 @@ from pymatgen.io.vasp import Incar, PotcarSingle
 from hibana.documents.crystal import Crystal
 from hibana.documents.spec import Prior
 from hibana.protocol.binding import load_vise, refuse_vise_yaml
-from hibana.protocol.errors import NO_INPUTS, ORDERED_MAGNET_BAND, UNKNOWN_TASK
-from hibana.protocol.options import checked_options, hybrid_options, vise_options
+from hibana.protocol.errors import NO_EXCHANGE_RATIO, NO_INPUTS, ORDERED_MAGNET_BAND, UNKNOWN_TASK
+from hibana.protocol.options import FROM_DIELECTRIC, checked_options, hybrid_options, vise_options
 from hibana.protocol.potcar import element_order, potcars
-from hibana.protocol.protocol import Protocol
+from hibana.protocol.protocol import HybridName, Protocol
 from hibana.protocol.vasp_inputs import Stage, VaspInputs
 from hibana.structures.convert import MAGMOM, collinear_moments, plain_structure, to_pymatgen
 
-__all__ = ["HYBRID", "Stage", "VaspInputs", "build_inputs"]
+__all__ = ["HYBRIDS", "Stage", "VaspInputs", "build_inputs"]
 
-HYBRID = "hse06_nsc"
-"""Functional of the non-self-consistent hybrid step; its task is ``band``."""
+HYBRIDS: tuple[HybridName, ...] = get_args(HybridName)
+"""Functionals of the non-self-consistent hybrid steps; their task is ``band``."""
 
 
 def build_inputs(
@@ -46,7 +46,8 @@ def build_inputs(
     task
         vise's task name: ``structure_opt``, ``band``, ``dos``, ...
     functional
-        The protocol's functional, or ``hse06_nsc`` (task ``band``): its run with the wave functions kept, then HSE06 on them.
+        The protocol's functional, or ``hse06_nsc`` or ``ddh_nsc`` (task ``band``): its run with the wave functions kept, then
+        the hybrid on them.
     protocol
         Numbers of the calculation.
     prior
@@ -54,7 +55,8 @@ def build_inputs(
     cores
         Cores of the run, for KPAR.
     options
-        vise's input options that replace those of the protocol, and ``incar``: tags that replace all others.
+        vise's input options that replace those of the protocol, and ``incar``: tags that replace all others. ``ddh_nsc``
+        needs ``exchange_ratio`` where the protocol says ``from_dielectric``.
 
     Raises
     ------
@@ -67,8 +69,8 @@ def build_inputs(
     given = dict(options or {})
     tags = given.pop("incar", {})
     chosen = vise_options(task, protocol, prior, crystal.species, cores=cores)
-    if functional == HYBRID:
-        chosen |= hybrid_options(prior, protocol)
+    if functional in protocol.hybrids:
+        chosen |= hybrid_options(functional, prior, protocol)
     structure = plain_structure(to_pymatgen(crystal))
     moments = collinear_moments(structure)
     if moments is not None:
@@ -77,6 +79,8 @@ def build_inputs(
         chosen |= {"kpt_mode": "uniform", "is_magnetization": True}
         tags = {"MAGMOM": list(moments), **tags}
     chosen |= checked_options(given, chosen)
+    if chosen["exchange_ratio"] == FROM_DIELECTRIC:
+        raise NO_EXCHANGE_RATIO.error(f"{functional} of {structure.composition.reduced_formula}")
     return _assemble(structure, task, functional, protocol, chosen, tags)
 
 
@@ -84,11 +88,11 @@ def _check_task(task: str, functional: str, protocol: Protocol) -> None:
     tasks = [str(item) for item in load_vise().task]
     if task not in tasks:
         raise UNKNOWN_TASK.error(f"task {task!r}; vise has {', '.join(tasks)}")
-    if functional not in (protocol.functional, HYBRID):
-        known = f"{protocol.functional} and {HYBRID}"
-        raise UNKNOWN_TASK.error(f"functional {functional!r}; the protocol {protocol.name} has {known}")
-    if functional == HYBRID and task != "band":
-        raise UNKNOWN_TASK.error(f"{HYBRID} is a step of the task band, not of {task}")
+    known = (protocol.functional, *protocol.hybrids)
+    if functional not in known:
+        raise UNKNOWN_TASK.error(f"functional {functional!r}; the protocol {protocol.name} has {', '.join(known)}")
+    if functional in protocol.hybrids and task != "band":
+        raise UNKNOWN_TASK.error(f"{functional} is a step of the task band, not of {task}")
 
 
 def _assemble(
@@ -103,11 +107,11 @@ def _assemble(
         made = _vise_settings(cell, potentials, mesh, task, functional_of_stage, options)
         return dict(Incar({**made, **protocol.incar.get(task, {}), **stage_tags, **tags}))
 
-    semilocal, rule = protocol.functional, protocol.hybrid
-    if functional == HYBRID:
-        incars = {semilocal: incar(semilocal, rule.semilocal_incar), HYBRID: incar(rule.functional, rule.incar)}
-    else:
-        incars = {semilocal: incar(semilocal, {})}
+    semilocal = protocol.functional
+    incars = {semilocal: incar(semilocal, {})}
+    for name, rule in protocol.hybrids.items():
+        if name == functional:
+            incars = {semilocal: incar(semilocal, rule.semilocal_incar), name: incar(rule.functional, rule.hybrid_incar)}
     return VaspInputs(tuple(Stage(name, tags, mesh.kpoints) for name, tags in incars.items()), cell, potentials)
 
 

@@ -9,6 +9,9 @@ from hibana.documents.spec import Prior
 from hibana.protocol.errors import INVALID_OPTION
 from hibana.protocol.protocol import Protocol
 
+FROM_DIELECTRIC = "from_dielectric"
+"""Share of exact exchange that is not known before a dielectric run."""
+
 DEFECT_TASKS = ("defect", "defect_2d")
 
 
@@ -35,9 +38,9 @@ def kpoint_density(task: str, prior: Prior, protocol: Protocol) -> float:
     return protocol.kpoints.density if known_gap(prior, protocol) is None else protocol.kpoints.insulator_density
 
 
-def hybrid_options(prior: Prior, protocol: Protocol) -> dict[str, Any]:
-    """Options in which the non-self-consistent hybrid step differs from the task it is made from."""
-    rule = protocol.hybrid
+def hybrid_options(functional: str, prior: Prior, protocol: Protocol) -> dict[str, Any]:
+    """Options in which a non-self-consistent hybrid step differs from the task it is made from."""
+    (rule,) = (rule for name, rule in protocol.hybrids.items() if name == functional)
     density = rule.density if known_gap(prior, protocol) is None else rule.insulator_density
     mesh = {"kpt_mode": "primitive", "gamma_centered": True} if rule.kpoints == "mesh" else {}
     return {"kpt_density": density, "exchange_ratio": rule.exchange_ratio, **mesh}
@@ -74,7 +77,7 @@ def vise_options(task: str, protocol: Protocol, prior: Prior, elements: Collecti
         "charge": 0.0,
         "band_gap": gap,
         "vbm_cbm": edges,
-        "exchange_ratio": protocol.hybrid.exchange_ratio,
+        "exchange_ratio": 0.25,
         "set_hubbard_u": protocol.hubbard_u,
         "auto_kpar": cores > 1,
         "cutoff_energy": protocol.cutoff.energy,

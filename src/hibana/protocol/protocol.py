@@ -18,6 +18,16 @@ from hibana.protocol.errors import INVALID_PROTOCOL, UNKNOWN_PROTOCOL
 IncarValue = bool | int | float | str
 Incar = dict[str, IncarValue]
 
+Recipe = Literal["subrot", "eigenval"]
+HybridName = Literal["hse06_nsc", "ddh_nsc"]
+
+RECIPES: dict[Recipe, Incar] = {
+    "subrot": {"ALGO": "Subrot", "NELM": 1, "NELMIN": 1},
+    "eigenval": {"ALGO": "Eigenval", "NELM": 1, "NELMIN": 1},
+}
+"""``subrot``: the hybrid Hamiltonian is diagonalised once in the space of the semilocal bands; ``eigenval``: its expectation
+values in the semilocal states (first order)."""
+
 VISE_GAP_CRITERION = 0.2
 """vise's own gap criterion (eV), which also decides the smearing and cannot be set from outside; the protocol's may be higher."""
 
@@ -84,22 +94,95 @@ class ParallelRule(Part):
 
 
 class HybridRule(Part):
-    """The non-self-consistent hybrid step."""
+    """A non-self-consistent hybrid step."""
 
     functional: Literal["hse", "pbe0"] = Field(description="vise's name of the hybrid functional.")
-    exchange_ratio: PositiveFloat = Field(le=1, description="Share of exact exchange.")
+    exchange_ratio: Annotated[float, Field(gt=0, le=1)] | Literal["from_dielectric"] = Field(
+        description="Share of exact exchange; from_dielectric: the inverse of the mean electronic dielectric constant."
+    )
+    recipe: Recipe = Field(description="How the hybrid is evaluated on the semilocal wave functions.")
     kpoints: Literal["mesh", "mesh+path"] = Field(description="k-points of both stages.")
     density: Annotated[PositiveFloat, Unit("Å")] = Field(description="k-point density: gap unknown, or a metal.")
     insulator_density: Annotated[PositiveFloat, Unit("Å")] = Field(description="k-point density: gap known.")
     semilocal_incar: Incar = Field(description="Tags of the semilocal stage, over those of the task.")
-    incar: Incar = Field(description="Tags of the hybrid stage, over those of the task and of vise.")
+    incar: Incar = Field(description="Tags of the hybrid stage, over those of the task, of vise and of the recipe.")
+
+    @property
+    def hybrid_incar(self) -> Incar:
+        """Tags of the hybrid stage, those of the recipe included."""
+        return {**RECIPES[self.recipe], **self.incar}
+
+
+class DielectricRule(Part):
+    """The static dielectric tensors."""
+
+    method: Literal["dfpt", "finite_field"] = Field(
+        description="Density-functional perturbation theory, or finite fields where the functional has none."
+    )
+
+
+class OpticsRule(Part):
+    """Spectra made of the dielectric function."""
+
+    gap: tuple[HybridName, ...] = Field(strict=False, description="Hybrid gaps the onset is shifted to, in this order.")
+    energy_max: Annotated[PositiveFloat, Unit("eV")] = Field(description="End of the energy grid.")
+    energy_step: Annotated[PositiveFloat, Unit("eV")] = Field(description="Step of the energy grid.")
+
+
+class PhononRule(Part):
+    """Phonons from displaced supercells."""
+
+    min_length: Annotated[PositiveFloat, Unit("Å")] = Field(description="Smallest distance of periodic images.")
+    displacement: Annotated[PositiveFloat, Unit("Å")] = Field(description="Displacement of an atom.")
+    mesh_density: Annotated[PositiveFloat, Unit("Å")] = Field(description="Density of the q mesh of DOS and verdict.")
+
+
+class HostRule(Part):
+    """Which crystals are hosts of oxygen vacancies."""
+
+    anions: tuple[str, ...] = Field(strict=False, description="The only anions.")
+    excluded_elements: tuple[str, ...] = Field(strict=False, description="Elements that no host has.")
+    excluded_space_groups: tuple[PositiveInt, ...] = Field(strict=False, description="Space groups that no host has.")
+    max_atoms: PositiveInt = Field(description="Atoms in the primitive cell.")
+    max_anion_sites: PositiveInt = Field(description="Inequivalent anion sites.")
+    min_gap: Annotated[PositiveFloat, Unit("eV")] = Field(description="Smallest semilocal gap.")
+
+
+class DefectRule(Part):
+    """Vacancies in supercells."""
+
+    host: HostRule
+    min_atoms: PositiveInt = Field(description="Smallest supercell.")
+    max_atoms: PositiveInt = Field(description="Largest supercell.")
+    matrix: tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]] | None = Field(
+        strict=False, description="Supercell as multiples of the primitive lattice vectors (rows), in place of a search."
+    )
+    charges: tuple[int, ...] = Field(strict=False, description="Charge states.")
+    displacement_cutoff: PositiveFloat = Field(
+        description="Atoms within this multiple of the shortest neighbour distance are displaced at the start."
+    )
+    max_displacement: Annotated[PositiveFloat, Unit("Å")] = Field(description="Largest displacement at the start.")
+    mapping_distance: Annotated[PositiveFloat, Unit("Å")] = Field(description="Largest way of an atom that is still the same.")
+    ewald_accuracy: PositiveFloat = Field(description="Accuracy of the Ewald sums, pydefect's number.")
+    edge_window: Annotated[PositiveFloat, Unit("eV")] = Field(description="Where states like the band edges are looked for.")
+    edge_dissimilarity: PositiveFloat = Field(description="Orbital dissimilarity below which a state is a band edge.")
+    edge_occupation: PositiveFloat = Field(description="Carriers in a band edge above which a state is a perturbed host state.")
+    edges: tuple[HybridName | Literal["pbesol"], ...] = Field(
+        strict=False, description="Whose band edges are used: the first there are."
+    )
+    oxygen_reference: Literal["molecule", "atom"] = Field(
+        description="Energy of oxygen: half of the calculated molecule, or the calculated atom and the measured binding energy."
+    )
 
 
 class Gates(Part):
-    """Limits that a relaxed structure must keep."""
+    """Limits of what is accepted."""
 
     max_force: Annotated[PositiveFloat, Unit("eV/Å")] = Field(description="Largest force.")
     max_stress: Annotated[PositiveFloat, Unit("kbar")] = Field(description="Largest component of the stress.")
+    min_phonon_frequency: Annotated[float, Unit("THz")] = Field(
+        lt=0, description="A crystal whose lowest phonon is below it is dynamically unstable; imaginary ones count as negative."
+    )
 
 
 class Protocol(Part):
@@ -120,7 +203,11 @@ class Protocol(Part):
     relaxation: RelaxationRule
     parallel: ParallelRule
     incar: dict[str, Incar] = Field(description="Task to the INCAR tags that do not depend on the material.")
-    hybrid: HybridRule
+    hybrids: dict[HybridName, HybridRule]
+    dielectric: DielectricRule
+    optics: OpticsRule
+    phonon: PhononRule
+    defects: DefectRule
     handlers: str = Field(description="Name of the policy for custodian's handlers.")
     gates: Gates
 

@@ -1,0 +1,11 @@
+"""The steps of a material: the names under which a property document gives the addresses of its runs."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Step = Literal["structure_opt", "band", "dos", "hse06_nsc", "dielectric", "ddh_nsc", "dielectric_function", "phonon_force"]
+"""Relaxation, band structure, density of states, HSE06 gap, static dielectric tensors with Γ phonons, dielectric-dependent
+hybrid gap, dielectric function on a dense mesh, forces in displaced supercells (``phonon_force-001``, ... in addresses)."""
+
+STEPS: tuple[Step, ...] = get_args(Step)
