@@ -29,13 +29,13 @@ def coarse_mgo(folder, incar="", kpoints=MESH, a=4.22):
 def test_the_program_writes_files_that_pymatgen_reads(tmp_path):
     from pymatgen.io.vasp import Outcar, Vasprun
 
-    folder = coarse_mgo(tmp_path, "LORBIT = 11\nLWAVE = F\nLCHARG = T\n")
+    folder = coarse_mgo(tmp_path, "LORBIT = 11\nLWAVE = F\nLCHARG = T\nLELF = T\n")
     done = subprocess.run(
         [sys.executable, "-m", "hibana.rehearsal"], cwd=folder, capture_output=True, text=True, env=dict(os.environ)
     )
     assert done.returncode == 0, done.stderr
     assert "NOT VASP" in done.stdout
-    assert "CHGCAR" in done.stdout
+    assert "ELFCAR" in done.stdout
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         vasprun = Vasprun(folder / "vasprun.xml", parse_projected_eigen=True)
@@ -50,6 +50,8 @@ def test_the_program_writes_files_that_pymatgen_reads(tmp_path):
     assert sidecar["is_vasp"] is False
     assert set(sidecar["datasets"]) == {"Mg", "O"}
     assert all(len(d["file_sha256"]) == 64 for d in sidecar["datasets"].values())
+    assert sidecar["electrons_in_densities"] == {"valence": pytest.approx(8, abs=1e-6)}
+    assert (folder / "CHGCAR").exists()
     assert not (folder / "WAVECAR").exists()
 
 

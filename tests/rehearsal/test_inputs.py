@@ -54,9 +54,8 @@ def test_default_number_of_bands_follows_vasp():
         ("IVDW = 11", 182, "IVDW"),
         ("METAGGA = R2SCAN", 182, "METAGGA"),
         ("IMAGES = 4", 182, "IMAGES"),
-        ("LEPSILON = .TRUE.", 182, "LEPSILON"),
         ("LCALCEPS = .TRUE.", 182, "LCALCEPS"),
-        ("LOPTICS = .TRUE.", 182, "LOPTICS"),
+        ("LCALCPOL = .TRUE.", 182, "LCALCPOL"),
         ("PSTRESS = 10", 182, "PSTRESS"),
         ("NUPDOWN = 2", 182, "NUPDOWN"),
         ("LDIPOL = .TRUE.", 182, "LDIPOL"),
@@ -67,7 +66,7 @@ def test_default_number_of_bands_follows_vasp():
         ("SIGMA = 0", 184, "SIGMA"),
         ("NSW = 10", 184, "IBRION"),
         ("IBRION = 0\nNSW = 100", 184, "IBRION"),
-        ("IBRION = 8\nNSW = 1", 184, "IBRION"),
+        ("IBRION = 44\nNSW = 1", 184, "IBRION"),
         ("NSW = 10\nIBRION = 2\nISIF = 7", 184, "ISIF"),
         ("GGA = 91", 184, "GGA"),
         ("LORBIT = 12", 184, "LORBIT"),
@@ -104,9 +103,17 @@ def test_refused_tags_that_are_switched_off_do_nothing(tmp_path, incar):
 
 
 def test_a_file_that_is_not_written_is_said(tmp_path):
-    inputs = read_inputs(directory(tmp_path, "LCHARG = .TRUE.\nLVHAR = .FALSE.\n"))
-    assert len(inputs.warnings) == 1
-    assert "CHGCAR" in inputs.warnings[0]
+    inputs = read_inputs(directory(tmp_path, "LELF = .TRUE.\nLVTOT = .FALSE.\nLAECHG = T\n"))
+    assert len(inputs.warnings) == 2
+    assert "ELFCAR" in inputs.warnings[0]
+    assert "AECCAR1" in inputs.warnings[1]
+
+
+def test_the_charge_density_is_written_unless_it_is_not_wanted(tmp_path):
+    settings = read_inputs(directory(tmp_path / "default", "")).settings
+    assert (settings.lcharg, settings.laechg, settings.lvhar) == (True, False, False)
+    settings = read_inputs(directory(tmp_path / "set", "LCHARG = F\nLAECHG = T\nLVHAR = T\n")).settings
+    assert (settings.lcharg, settings.laechg, settings.lvhar) == (False, True, True)
 
 
 def test_each_tag_is_in_one_table_only():

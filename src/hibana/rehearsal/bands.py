@@ -13,7 +13,7 @@ from hibana.rehearsal.errors import RehearsalError
 from hibana.rehearsal.inputs import RunInputs
 from hibana.rehearsal.kpoints import locate
 from hibana.rehearsal.listener import Listener
-from hibana.rehearsal.projections import SphereMatrices, SymmetryOperations, at_images, join, sphere_matrices
+from hibana.rehearsal.projections import Complex, SphereMatrices, SymmetryOperations, at_images, join, sphere_matrices
 from hibana.rehearsal.result import Bands, Floats
 from hibana.rehearsal.settings import Settings
 
@@ -47,15 +47,18 @@ class MeshStates:
     matrices: SphereMatrices | None
 
 
-def mesh_states(calculator: Any, nbands: int, *, projected: bool) -> MeshStates:
-    """The lowest states of a converged GPAW calculation at its irreducible k points."""
+def mesh_states(calculator: Any, nbands: int, *, projected: bool, rotations: Complex | None = None) -> MeshStates:
+    """The lowest states of a converged GPAW calculation at its irreducible k points.
+
+    ``rotations`` (nspin, nk, nbands, n) makes the matrices those of other states, of which it has the coefficients.
+    """
     ibz = calculator.dft.ibzwfs.ibz
     return MeshStates(
         kpoints=np.array(ibz.kpt_kc),
         weights=np.array(ibz.weight_k),
         eigenvalues=np.array(calculator.eigenvalues())[:, :, :nbands],
         occupations=np.array(calculator.occupations())[:, :, :nbands],
-        matrices=sphere_matrices(calculator, nbands) if projected else None,
+        matrices=sphere_matrices(calculator, nbands, rotations) if projected else None,
     )
 
 

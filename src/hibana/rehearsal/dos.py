@@ -8,7 +8,7 @@ from scipy.special import erf
 from hibana.rehearsal.kpoints import Grid
 from hibana.rehearsal.result import Dos, Floats
 from hibana.rehearsal.settings import Settings
-from hibana.rehearsal.tetrahedron import densities, tetrahedra
+from hibana.rehearsal.tetrahedron import densities, different, tetrahedra
 
 MARGIN = 5.0
 """How far the default energy grid reaches beyond the lowest and highest band, in units of SIGMA, eV."""
@@ -52,8 +52,8 @@ def density_of_states(
         states = np.concatenate([states, characters.reshape(*bands.shape, -1)], axis=-1)
     if settings.ismear <= -4 and mesh is not None:
         grid, irreducible, reciprocal = mesh
-        corners = irreducible.astype(int)[tetrahedra(grid.divisions, reciprocal)]
-        pairs = [densities(energies, bands[s], states[s], corners) for s in range(nspin)]
+        corners, shares = different(irreducible.astype(int), tetrahedra(grid.divisions, reciprocal))
+        pairs = [densities(energies, bands[s], states[s], corners, shares) for s in range(nspin)]
     else:
         pairs = [_smeared(settings, energies, bands[s], states[s], weights) for s in range(nspin)]
     density = np.array([p[0] for p in pairs]) * (2 / nspin)

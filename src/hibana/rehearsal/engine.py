@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,19 @@ from hibana.rehearsal.bands import (
     path_calculators,
     reported_bands,
 )
+from hibana.rehearsal.charge import charge_density, electrostatic_potential
 from hibana.rehearsal.datasets import DatasetFile, default_folder, ensure
 from hibana.rehearsal.dos import density_of_states
 from hibana.rehearsal.errors import RehearsalError
 from hibana.rehearsal.hybrid import PerturbativeHybrid
 from hibana.rehearsal.inputs import RunInputs
 from hibana.rehearsal.listener import Listener, StopFile
+from hibana.rehearsal.optics import optical_spectrum
 from hibana.rehearsal.projections import SphereMatrices, SymmetryOperations, charges_by_momentum, join, sphere_matrices
 from hibana.rehearsal.provenance import parameters_in_force, provenance
 from hibana.rehearsal.relax import Trajectory, run_ionic_steps
-from hibana.rehearsal.result import Bands, Dos, Floats, IonicStep, RunResult, ScfStep
+from hibana.rehearsal.response import regular_grid, static_response
+from hibana.rehearsal.result import Bands, Dos, Floats, IonicStep, Response, RunResult, ScfStep, Spectrum
 from hibana.rehearsal.scf import (
     converge,
     gpaw_parameters,
@@ -74,17 +77,20 @@ def run(inputs: RunInputs, directory: Path, listener: Listener, *, datasets: Pat
     """
     started, wall = time.time(), time.perf_counter()
     settings = inputs.settings
+    _check_response(inputs)
     files = [ensure(r.symbol, settings.functional, datasets or default_folder()) for r in inputs.recipes]
     search_path(files)
     stop = StopFile(directory)
     ground = _ground_state(inputs, files, directory, listener, stop)
     calculator, trajectory = ground.calculator, ground.trajectory
     projected = settings.lorbit >= 10
-    mesh = mesh_states(calculator, settings.nbands, projected=projected)
-    path = _path_states(inputs, calculator, listener, projected=projected)
-    hybrid = None
+    hybrid = rotations = None
     if settings.hybrid is not None:
         hybrid = PerturbativeHybrid(calculator, settings.hybrid, _grid(inputs), settings.nbands)
+        rotations = hybrid.rotations(calculator.dft.ibzwfs) if projected else None
+    mesh = mesh_states(calculator, settings.nbands, projected=projected, rotations=rotations)
+    path = _path_states(inputs, calculator, listener, hybrid, projected=projected)
+    if hybrid is not None:
         mesh, trajectory = _with_hybrid(hybrid, mesh, trajectory, listener)
     path_values = None
     if path is not None:
@@ -96,8 +102,13 @@ def run(inputs: RunInputs, directory: Path, listener: Listener, *, datasets: Pat
     else:
         bands, dos = _path_only(inputs, path_values, efermi, filled_bands(mesh.occupations))
     charges, moments = _site_charges(mesh, calculator, settings.nspin)
+    density, integrals = None, {}
+    if settings.lcharg or settings.laechg:
+        density, integrals = charge_density(calculator, all_electron=settings.laechg)
+    potential = electrostatic_potential(calculator) if settings.lvhar else None
     if settings.lwave:
         restart.save(calculator, directory)
+    answers = _answers(inputs, files, calculator, mesh, listener, stop)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return RunResult(
         incar=inputs.incar,
@@ -110,7 +121,9 @@ def run(inputs: RunInputs, directory: Path, listener: Listener, *, datasets: Pat
         efermi=efermi,
         core_potentials=np.array(calculator.get_atomic_electrostatic_potentials()),
         nelect=settings.nelect,
-        provenance=provenance(inputs, files, ground.origin),
+        provenance=provenance(inputs, files, ground.origin)
+        | answers.account
+        | ({"electrons_in_densities": integrals} if integrals else {}),
         site_charges=charges,
         site_moments=moments,
         electronic_converged=trajectory.electronic_converged,
@@ -119,10 +132,53 @@ def run(inputs: RunInputs, directory: Path, listener: Listener, *, datasets: Pat
         wall_seconds=time.perf_counter() - wall,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
         max_memory_kb=usage.ru_maxrss,
-        warnings=inputs.warnings,
+        warnings=inputs.warnings + answers.warnings,
         selective_dynamics=inputs.movable,
         comment=inputs.comment,
+        response=answers.response,
+        spectrum=answers.spectrum,
+        charge=density,
+        potential=potential,
     )
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What LEPSILON, LOPTICS and displaced ions gave, what there is to say about it, and how it was made."""
+
+    response: Response | None = None
+    spectrum: Spectrum | None = None
+    warnings: tuple[str, ...] = ()
+    account: dict[str, Any] = field(default_factory=dict)
+
+
+def _check_response(inputs: RunInputs) -> None:
+    """Refuse what the k points or selective dynamics do not allow, before anything is calculated."""
+    settings = inputs.settings
+    for asked, tag in ((settings.lepsilon, "LEPSILON"), (settings.loptics, "LOPTICS")):
+        if asked:
+            regular_grid(inputs, tag)
+    if settings.displaces_ions and inputs.movable is not None and not inputs.movable.all():
+        raise RehearsalError(
+            184, f"IBRION = {settings.ibrion} with selective dynamics; the engine displaces all ions", where="INCAR"
+        )
+
+
+def _answers(
+    inputs: RunInputs, files: list[DatasetFile], calculator: Any, mesh: MeshStates, listener: Listener, stop: StopFile
+) -> _Answers:
+    """Spectrum first: the response replaces the calculation's states."""
+    settings = inputs.settings
+    answers = _Answers()
+    if settings.loptics:
+        optics = optical_spectrum(inputs, calculator, mesh)
+        answers = _Answers(None, optics.spectrum, (), {"optics": optics.account})
+    if settings.lepsilon or settings.displaces_ions:
+        found = static_response(inputs, files, calculator, mesh, listener, stop)
+        answers = replace(
+            answers, response=found.response, warnings=found.warnings, account=answers.account | {"response": found.account}
+        )
+    return answers
 
 
 def _grid(inputs: RunInputs) -> Any:
@@ -263,7 +319,9 @@ class _PathStates:
         return np.concatenate(parts, axis=1)[:, self.where, : self.nbands]
 
 
-def _path_states(inputs: RunInputs, calculator: Any, listener: Listener, *, projected: bool) -> _PathStates | None:
+def _path_states(
+    inputs: RunInputs, calculator: Any, listener: Listener, hybrid: PerturbativeHybrid | None, *, projected: bool
+) -> _PathStates | None:
     """Solve the points of zero weight, each different one once."""
     path = inputs.kpoints.path
     if not len(path):
@@ -273,7 +331,8 @@ def _path_states(inputs: RunInputs, calculator: Any, listener: Listener, *, proj
     where = where.ravel()
     matrices = None
     if projected:
-        joined = join([sphere_matrices(c, inputs.settings.nbands) for c in calculators])
+        turned = [None if hybrid is None else hybrid.rotations(c.dft.ibzwfs) for c in calculators]
+        joined = join([sphere_matrices(c, inputs.settings.nbands, r) for c, r in zip(calculators, turned, strict=True)])
         matrices = SphereMatrices(tuple(block[:, where] for block in joined.blocks))
     return _PathStates(calculators, matrices, where, inputs.settings.nbands)
 

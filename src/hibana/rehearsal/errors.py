@@ -34,6 +34,14 @@ KINDS: dict[int, tuple[str, str]] = {
     ),
     194: ("the folder cannot be written", "Give a folder that exists and that you may write to."),
     195: ("KPOINTS does not sample the zone as this task needs", "Use a regular mesh for hybrids and the tetrahedron method."),
+    196: (
+        "the task needs an insulator",
+        "Remove the tag, or give a crystal with a gap; if the gap closes only for lack of k points, use a denser mesh.",
+    ),
+    197: (
+        "a displaced crystal did not converge",
+        "Raise NELM, or relax the structure first; the message names the displacement.",
+    ),
 }
 """Number to (title, the usual way to mend it)."""
 

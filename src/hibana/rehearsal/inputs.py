@@ -188,5 +188,3 @@ def _check_sampling(settings: Settings, kpoints: KpointPlan) -> None:
     if kpoints.grid is None and len(kpoints.full) and (settings.hybrid or settings.ismear <= -4):
         need = "hybrids" if settings.hybrid else f"ISMEAR = {settings.ismear}"
         raise RehearsalError(195, f"{need} with k points that form no regular mesh", where="KPOINTS")
-    if settings.hybrid and settings.hybrid.screening == 0 and len(kpoints.path):
-        raise RehearsalError(195, "HFSCREEN = 0 at zero-weight points: bare exchange is done on the mesh only", where="KPOINTS")

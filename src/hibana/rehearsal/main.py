@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 A stand-in for VASP, NOT VASP: reads INCAR, POSCAR, KPOINTS and POTCAR in the working directory, runs real density-functional
-theory with GPAW, and writes vasprun.xml, OUTCAR, CONTCAR, OSZICAR, EIGENVAL, DOSCAR and PROCAR in VASP's layout.
+theory with GPAW, and writes vasprun.xml, OUTCAR, CONTCAR, OSZICAR, EIGENVAL, DOSCAR, PROCAR and CHGCAR in VASP's layout.
 What it cannot do it refuses with a numbered error; it never ignores a tag that matters."""
 
 EXAMPLE = """\
@@ -156,7 +156,7 @@ def _greet(inputs: RunInputs, stream: TextIO) -> None:
     settings = inputs.settings
     print(f" hibana-vasp {hibana.__version__}: NOT VASP, a stand-in that runs GPAW", file=stream)
     print(f" running on    1 total cores, {len(inputs.symbols)} ions, {settings.nbands} bands", file=stream)
-    functional = settings.functional if settings.hybrid is None else f"{settings.hybrid.functional} (perturbative)"
+    functional = settings.functional if settings.hybrid is None else f"{settings.hybrid.functional} (not self-consistent)"
     print(f" {functional}, {settings.encut:g} eV, {len(inputs.kpoints.full)} points of the full zone", file=stream)
     print(" entering main loop", file=stream, flush=True)
 

@@ -49,7 +49,7 @@ def radial_overlaps(setup: Any) -> list[Floats]:
     return overlaps
 
 
-def sphere_matrices(calculator: Any, nbands: int) -> SphereMatrices:
+def sphere_matrices(calculator: Any, nbands: int, rotations: Complex | None = None) -> SphereMatrices:
     """Charge matrices at all k points of a GPAW calculation.
 
     Parameters
@@ -58,6 +58,8 @@ def sphere_matrices(calculator: Any, nbands: int) -> SphereMatrices:
         A converged GPAW calculator.
     nbands
         How many of its bands.
+    rotations
+        Coefficients (nspin, nk, nbands, n) of its states in those that are wanted, or None for its own.
     """
     states = calculator.dft.ibzwfs
     setups = calculator.dft.setups
@@ -67,6 +69,8 @@ def sphere_matrices(calculator: Any, nbands: int) -> SphereMatrices:
     for wave in states:
         for atom, setup in enumerate(setups):
             amplitudes = wave.P_ani[atom][:nbands]
+            if rotations is not None:
+                amplitudes = rotations[wave.spin, wave.k].T @ amplitudes
             for ell, components in _by_momentum(setup, amplitudes).items():
                 blocks[ell][wave.spin, wave.k, :, atom] = np.einsum(
                     "ncm,cd,ndk->nmk", components.conj(), overlaps[id(setup)][ell], components, optimize=True

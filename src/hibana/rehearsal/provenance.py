@@ -15,6 +15,13 @@ from hibana.rehearsal.settings import GGA_TAGS
 ENGINE = "gpaw-rehearsal"
 """The engine's name in every document made from its numbers."""
 
+HYBRID_MODES = {
+    True: "Hamiltonian of the semilocal density matrix diagonalised between the NBANDS states of each k point, "
+    "no self-consistency; energy to first order",
+    False: "first-order eigenvalues without self-consistency",
+}
+"""How a hybrid was done, with (ALGO = Subrot) and without diagonalisation."""
+
 
 def provenance(inputs: RunInputs, files: list[DatasetFile], origin: str) -> dict[str, Any]:
     """The sidecar's content.
@@ -35,7 +42,7 @@ def provenance(inputs: RunInputs, files: list[DatasetFile], origin: str) -> dict
             "functional": settings.hybrid.functional,
             "exact_exchange": settings.hybrid.fraction,
             "screening_per_angstrom": settings.hybrid.screening,
-            "mode": "first-order eigenvalues without self-consistency",
+            "mode": HYBRID_MODES[settings.hybrid.rotates],
         }
     return {
         "engine": ENGINE,
@@ -99,8 +106,9 @@ def parameters_in_force(inputs: RunInputs, calculator: Any, dos: Dos) -> dict[st
         "IVDW": 0,
         "LSORBIT": False,
         "LNONCOLLINEAR": False,
-        "LEPSILON": False,
-        "LOPTICS": False,
+        "LEPSILON": s.lepsilon,
+        "LRPA": s.lrpa,
+        "LOPTICS": s.loptics,
         "ISTART": s.istart,
         "ICHARG": s.icharg,
         "ISYM": s.isym,
@@ -116,7 +124,9 @@ def parameters_in_force(inputs: RunInputs, calculator: Any, dos: Dos) -> dict[st
         "EMIN": float(dos.energies[0]),
         "EMAX": float(dos.energies[-1]),
         "LWAVE": s.lwave,
-        "LCHARG": False,
+        "LCHARG": s.lcharg,
+        "LAECHG": s.laechg,
+        "LVHAR": s.lvhar,
         "NGX": grid[0],
         "NGY": grid[1],
         "NGZ": grid[2],

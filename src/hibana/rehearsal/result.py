@@ -125,6 +125,53 @@ class Dos:
 
 
 @dataclass(frozen=True)
+class Response:
+    """Static response of a run with LEPSILON.
+
+    ``epsilon`` (3, 3) electronic dielectric tensor with local fields of Hartree and exchange-correlation potential (with LRPA
+    of the Hartree potential only); ``epsilon_rpa`` (3, 3) with those of the Hartree potential only; both None without LEPSILON.
+    ``born_charges`` (n_atoms, 3, 3), e, rows are the
+    direction of the field, columns that of the displacement. ``epsilon_ionic`` (3, 3), ``force_constants``
+    (3 n_atoms, 3 n_atoms), eV/Å^2, second derivatives of the energy, and ``frequencies`` (3 n_atoms,), THz, descending,
+    imaginary ones negative, with ``eigenvectors`` (3 n_atoms, n_atoms, 3) of the dynamical matrix, orthonormal; these
+    four are None where IBRION asks for no displacement of ions.
+    """
+
+    epsilon: Floats | None
+    epsilon_rpa: Floats | None
+    born_charges: Floats | None = None
+    epsilon_ionic: Floats | None = None
+    force_constants: Floats | None = None
+    frequencies: Floats | None = None
+    eigenvectors: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Frequency-dependent dielectric function of a run with LOPTICS, independent particles.
+
+    ``energies`` (ne,), eV, from 0; ``real`` and ``imag`` (ne, 6) in the order xx yy zz xy yz zx.
+    """
+
+    energies: Floats
+    real: Floats
+    imag: Floats
+
+
+@dataclass(frozen=True)
+class ChargeDensity:
+    """Electron densities on the fine grid, times the volume of the cell as VASP's files have them, electrons.
+
+    ``valence`` (nspin, nx, ny, nz), total and, for two spins, difference, pseudo density with compensation charges, for
+    CHGCAR; ``all_electron_valence`` and ``core`` (nx, ny, nz) for AECCAR2 and AECCAR0, None without LAECHG.
+    """
+
+    valence: Floats
+    all_electron_valence: Floats | None = None
+    core: Floats | None = None
+
+
+@dataclass(frozen=True)
 class KpointMesh:
     """How KPOINTS defined the points: ``style`` is ``Gamma``, ``Monkhorst-Pack`` or ``listgenerated``; ``divisions`` and
     ``shift`` are None for a list.
@@ -173,6 +220,10 @@ class RunResult:
         Which fractional coordinates may move (n_atoms, 3); None where POSCAR has no selective dynamics.
     comment
         First line of POSCAR, which CONTCAR repeats; if empty, CONTCAR's is the formula.
+    response, spectrum, charge
+        Of a run with LEPSILON, LOPTICS, LCHARG or LAECHG.
+    potential
+        Electrostatic potential energy of an electron on the fine grid (nx, ny, nz), eV, of a run with LVHAR.
     """
 
     incar: dict[str, Any]
@@ -197,6 +248,10 @@ class RunResult:
     warnings: tuple[str, ...] = field(default=())
     selective_dynamics: NDArray[np.bool_] | None = None
     comment: str = ""
+    response: Response | None = None
+    spectrum: Spectrum | None = None
+    charge: ChargeDensity | None = None
+    potential: Floats | None = None
 
     @property
     def symbols(self) -> list[str]:

@@ -76,7 +76,7 @@ def gpaw_parameters(inputs: RunInputs, datasets: list[DatasetFile]) -> dict[str,
     """
     settings = inputs.settings
     mode: dict[str, Any] = {"name": "pw", "ecut": settings.encut}
-    if settings.hybrid or len(inputs.kpoints.path):
+    if settings.hybrid or settings.lepsilon or settings.loptics or len(inputs.kpoints.path):
         mode["force_complex_dtype"] = True
     parameters: dict[str, Any] = {
         "mode": mode,
@@ -165,6 +165,19 @@ def converge(calculator: Any, atoms: Atoms, listener: Listener, stop: StopFile) 
         calculator.dft.calculate_energy()
         calculator.dft.magmoms()
     return ScfOutcome(tuple(steps), converged)
+
+
+def fresh_view(calculator: Any) -> Any:
+    """A calculator of the same calculation for GPAW's response code.
+
+    A calculator keeps the states it first hands to that code, however much its calculation moves on; and one that shares
+    another's log closes it when it is dropped.
+    """
+    from gpaw.new.ase_interface import ASECalculator
+    from gpaw.new.logger import Logger
+
+    dft = calculator.dft
+    return ASECalculator(params=dft.params, log=Logger(None, None), dft=dft, atoms=dft.atoms)
 
 
 def evaluate(calculator: Any, atoms: Atoms, settings: Settings, listener: Listener, stop: StopFile) -> tuple[IonicStep, bool]:

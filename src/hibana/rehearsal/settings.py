@@ -18,17 +18,23 @@ GGA_TAGS = {name: tag for tag, name in FUNCTIONALS.items()}
 SCREENINGS = {"HSE06": (0.195, 0.215), "PBE0": (0.0, 0.0)}
 """Range of HFSCREEN (1/Å) that is taken as each functional; GPAW's HSE06 has 0.11 / Bohr = 0.2079 / Å."""
 
+DISPLACEMENT = 0.015
+"""Length of the displacements of IBRION = 5 to 8 where POTIM does not give it, Å: VASP's own."""
+
 SUBSPACE_ALGOS = {"SUBROT", "EIGENVAL", "NONE", "NOTHING"}
 """ALGO of a run that keeps the wave functions it starts from."""
 
 
 @dataclass(frozen=True)
 class Hybrid:
-    """A perturbative hybrid: GPAW's name of the functional, fraction of exact exchange, screening (1/Å)."""
+    """A hybrid without self-consistency: GPAW's name of the functional, fraction of exact exchange, screening (1/Å), and
+    whether its Hamiltonian is diagonalised between the states (ALGO = Subrot) or its diagonal taken.
+    """
 
     functional: str
     fraction: float
     screening: float
+    rotates: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,10 @@ class Settings:
         Largest number of ionic steps, at least 1.
     relaxes
         Whether ions (and for ISIF = 3 the cell) move.
+    displacement
+        Length of the displacements of IBRION = 5 to 8, Å.
+    displaces_ions
+        Whether derivatives with respect to the ions are asked for.
     """
 
     system: str
@@ -78,6 +88,15 @@ class Settings:
     icharg: int
     istart: int
     lwave: bool
+    lepsilon: bool
+    lrpa: bool
+    loptics: bool
+    cshift: float
+    omegamax: float | None
+    displacement: float
+    lcharg: bool
+    laechg: bool
+    lvhar: bool
     algo: str
 
     @property
@@ -89,6 +108,11 @@ class Settings:
     def relaxes_cell(self) -> bool:
         """Whether the cell moves too."""
         return self.relaxes and self.isif == 3
+
+    @property
+    def displaces_ions(self) -> bool:
+        """Whether derivatives with respect to the ions are asked for (IBRION = 5 to 8)."""
+        return self.ibrion in (5, 6, 7, 8) and self.nsw > 0
 
     @property
     def ionic_steps(self) -> int:
@@ -164,6 +188,15 @@ def resolve(tags: dict[str, Any], species: tuple[Species, ...]) -> Settings:
         icharg=tags.get("ICHARG", 2),
         istart=tags.get("ISTART", 1),
         lwave=tags.get("LWAVE", True),
+        lepsilon=tags.get("LEPSILON", False),
+        lrpa=tags.get("LRPA", False),
+        loptics=tags.get("LOPTICS", False),
+        cshift=tags.get("CSHIFT", 0.1),
+        omegamax=tags.get("OMEGAMAX"),
+        displacement=tags.get("POTIM", DISPLACEMENT) if ibrion in (5, 6) else DISPLACEMENT,
+        lcharg=tags.get("LCHARG", True),
+        laechg=tags.get("LAECHG", False),
+        lvhar=tags.get("LVHAR", False),
         algo=tags.get("ALGO", "Normal").upper(),
     )
     _check(settings)
@@ -201,7 +234,7 @@ def _hybrid(tags: dict[str, Any]) -> Hybrid | None:
     _require(0 < fraction <= 1, "AEXX", fraction, "a fraction above 0")
     for name, (low, high) in SCREENINGS.items():
         if low <= screening <= high:
-            return Hybrid(name, fraction, screening)
+            return Hybrid(name, fraction, screening, rotates=algo.upper() == "SUBROT")
     raise RehearsalError(184, f"HFSCREEN = {screening}: only 0 (PBE0) and 0.2 to 0.208 (HSE06) are done", where="INCAR")
 
 
@@ -210,7 +243,10 @@ def _check(s: Settings) -> None:
     _require(50 <= s.encut <= 3000, "ENCUT", s.encut, "between 50 and 3000 eV")
     _require(s.ismear in (-5, -4, -1, 0, 1, 2), "ISMEAR", s.ismear, "-5, -4, -1, 0, 1 or 2")
     _require(s.ismear <= -4 or s.sigma > 0, "SIGMA", s.sigma, "above 0 eV")
-    _require(s.ibrion in (-1, 1, 2, 3), "IBRION", s.ibrion, "-1 (static) or 1, 2, 3 (relaxation)")
+    _require(
+        s.ibrion in (-1, 1, 2, 3, 5, 6, 7, 8), "IBRION", s.ibrion, "-1 (static), 1, 2, 3 (relaxation) or 5 to 8 (vibrations)"
+    )
+    _check_response(s)
     _require(s.isif in (0, 1, 2, 3), "ISIF", s.isif, "0, 1, 2 (ions) or 3 (ions and cell)")
     _require(s.isym in (-1, 0, 1, 2, 3), "ISYM", s.isym, "-1, 0, 1, 2 or 3")
     _require(s.lorbit in (0, 10, 11), "LORBIT", s.lorbit, "0, 10 or 11")
@@ -224,6 +260,22 @@ def _check(s: Settings) -> None:
     _require(not (s.hybrid and s.relaxes), "NSW", s.nsw, "0 or 1 with LHFCALC: a hybrid has no forces here, relax with PBEsol")
     _require(not (s.fixed_density and s.relaxes), "ICHARG", s.icharg, "below 10 for a relaxation")
     _require(not (s.hybrid and s.fixed_density), "ICHARG", s.icharg, "below 10 with LHFCALC")
+
+
+def _check_response(s: Settings) -> None:
+    """Refuse LEPSILON, LOPTICS and displacements together with what they cannot be done with."""
+    tag = "LEPSILON" if s.lepsilon else "LOPTICS" if s.loptics else "IBRION" if s.displaces_ions else ""
+    if not tag:
+        return
+    _require(s.hybrid is None, tag, "T with LHFCALC", f"{tag} without LHFCALC: it is done on the semilocal functional only")
+    _require(not s.relaxes, tag, f"T with NSW = {s.nsw}", "a static run: relax first")
+    _require(s.charge == 0, tag, f"T with NELECT = {s.nelect:g}", "the neutral cell")
+    _require(s.loptics or not s.fixed_density, tag, f"T with ICHARG = {s.icharg}", "ICHARG below 10")
+    two_spins = "LRPA = .TRUE. with ISPIN = 2: local fields of exchange and correlation are done for one spin channel only"
+    _require(s.nspin == 1 or s.lrpa or not s.lepsilon, tag, "T with ISPIN = 2", two_spins)
+    _require(0.001 <= s.displacement <= 0.1, "POTIM", s.displacement, "a displacement between 0.001 and 0.1 Å")
+    _require(s.cshift >= 0, "CSHIFT", s.cshift, "0 or above")
+    _require(s.omegamax is None or s.omegamax > 0, "OMEGAMAX", s.omegamax, "above 0 eV")
 
 
 def _require(holds: bool, tag: str, value: Any, allowed: str) -> None:

@@ -41,8 +41,17 @@ HONOURED: dict[str, str] = {
     "ICHARG": "int",
     "ISTART": "int",
     "LWAVE": "bool",
+    "LCHARG": "bool",
+    "LAECHG": "bool",
+    "LVHAR": "bool",
     "KSPACING": "float",
     "KGAMMA": "bool",
+    "LEPSILON": "bool",
+    "LRPA": "bool",
+    "LOPTICS": "bool",
+    "CSHIFT": "float",
+    "OMEGAMAX": "float",
+    "POTIM": "float",
 }
 """Tags that act, with the type of their value."""
 
@@ -50,7 +59,7 @@ HONOURED: dict[str, str] = {
 NO_EFFECT = frozenset((
     "PREC", "LREAL", "NCORE", "NPAR", "KPAR", "NSIM", "LPLANE", "LSCALU", "LSCALAPACK", "LASPH", "ADDGRID", "LMAXMIX",
     "LMAXFOCK", "LMAXFOCKAE", "ISPEED", "AMIX", "BMIX", "AMIX_MAG", "BMIX_MAG", "AMIN", "IMIX", "INIMIX", "MAXMIX",
-    "MIXPRE", "WC", "POTIM", "NELMDL", "NELMGCOR", "TIME", "PRECFOCK", "NKRED", "NKREDX", "NKREDY", "NKREDZ", "ENAUG",
+    "MIXPRE", "WC", "LPEAD", "NELMDL", "NELMGCOR", "TIME", "PRECFOCK", "NKRED", "NKREDX", "NKREDY", "NKREDZ", "ENAUG",
     "ENINI", "NGX", "NGY", "NGZ", "NGXF", "NGYF", "NGZF", "NWRITE", "LDIAG", "IALGO", "WEIMIN", "SMASS", "NFREE",
     "VOSKOWN", "GGA_COMPAT", "LCORR", "NBLOCK", "KBLOCK", "APACO", "NPACO", "RWIGS", "ROPT", "LCOMPAT", "LFOCKAEDFT",
     "HFRCUT",
@@ -59,10 +68,7 @@ NO_EFFECT = frozenset((
 """Tags that steer VASP's algorithms and parallelisation: GPAW has its own, so they are accepted and do nothing."""
 
 NO_FILE: dict[str, str] = {
-    "LCHARG": "CHGCAR",
-    "LVTOT": "LOCPOT",
-    "LVHAR": "LOCPOT",
-    "LAECHG": "AECCAR0-2",
+    "LVTOT": "LOCPOT with exchange and correlation",
     "LELF": "ELFCAR",
     "LPARD": "PARCHG",
     "LWAVEH5": "vaspwave.h5",
@@ -98,13 +104,9 @@ REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "METAGGA": (_not_none, "only semilocal functionals without kinetic-energy density are done"),
     "IMAGES": (_positive, "there is no nudged elastic band"),
     "LCLIMB": (_true, "there is no nudged elastic band"),
-    "LEPSILON": (_true, "there is no density-functional perturbation theory"),
-    "LCALCEPS": (_true, "there are no finite fields"),
-    "LOPTICS": (_true, "there are no optical matrix elements"),
-    "LRPA": (_true, "there is no density-functional perturbation theory"),
-    "LPEAD": (_true, "there is no Berry-phase polarisation"),
-    "LCALCPOL": (_true, "there is no Berry-phase polarisation"),
-    "LBERRY": (_true, "there is no Berry-phase polarisation"),
+    "LCALCEPS": (_true, "there are no finite fields; LEPSILON with IBRION = 8 gives the same tensors"),
+    "LCALCPOL": (_true, "the polarisation is not an output: only its derivatives are, with LEPSILON"),
+    "LBERRY": (_true, "the polarisation is not an output: only its derivatives are, with LEPSILON"),
     "EFIELD": (_nonzero, "there is no electric field"),
     "EFIELD_PEAD": (_not_none, "there is no electric field"),
     "LDIPOL": (_true, "there is no dipole correction"),
@@ -125,7 +127,7 @@ REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "FERDO": (_not_none, "occupations are not set by hand"),
     "EFERMI": (lambda v: str(v).strip().upper() not in {"LEGACY", "MIDGAP"}, "the Fermi level is not set by hand"),
     "KPOINTS_OPT": (_not_none, "KPOINTS_OPT is not read"),
-    "LPHON_DISPERSION": (_true, "there are no phonons"),
+    "LPHON_DISPERSION": (_true, "vibrations are done at Gamma only"),
     "ICORELEVEL": (_nonzero, "there are no core-level shifts"),
     "LHYPERFINE": (_true, "there are no hyperfine tensors"),
     "LCHIMAG": (_true, "there is no chemical shielding"),
@@ -141,7 +143,7 @@ REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
 # fmt: off
 SILENT_WITHOUT_PARENT = frozenset((
     "LDAUTYPE", "LDAUL", "LDAUU", "LDAUJ", "LDAUPRINT", "SAXIS", "LORBMOM", "SPRING", "TEBEG", "TEEND", "ANDERSEN_PROB",
-    "LANGEVIN_GAMMA", "CSHIFT", "OMEGAMAX", "VDW_S6", "VDW_S8", "VDW_RADIUS", "DIPOL", "M_CONSTR", "LAMBDA", "IVDW_NL",
+    "LANGEVIN_GAMMA", "VDW_S6", "VDW_S8", "VDW_RADIUS", "DIPOL", "M_CONSTR", "LAMBDA", "IVDW_NL",
 ))
 # fmt: on
 """Tags that act only together with a refused one; alone they do nothing in VASP either."""
@@ -282,4 +284,6 @@ def read_tags(raw: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
                 raise RehearsalError(183, f"{tag} = {value}", where="INCAR")
         except (ValueError, TypeError) as error:
             raise RehearsalError(184, f"{tag} = {value}: {error}", where="INCAR") from error
+    if honoured.get("LAECHG"):
+        warnings.append("LAECHG = T: this engine writes no AECCAR1, the density of the separate atoms")
     return honoured, tuple(warnings)

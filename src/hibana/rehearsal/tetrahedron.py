@@ -50,7 +50,28 @@ def tetrahedra(divisions: tuple[int, int, int], reciprocal: Floats) -> NDArray[n
     return np.asarray(np.ravel_multi_index(np.moveaxis(corners, -1, 0), divisions).reshape(-1, 4))
 
 
-def densities(energies: Floats, bands: Floats, weights: Floats, corners: NDArray[np.int_]) -> tuple[Floats, Floats]:
+def different(irreducible: NDArray[np.int_], corners: NDArray[np.int_]) -> tuple[NDArray[np.int_], Floats]:
+    """Tetrahedra that differ in their irreducible corners.
+
+    Parameters
+    ----------
+    irreducible
+        The irreducible point of each point of the mesh (nk,).
+    corners
+        From :func:`tetrahedra`.
+
+    Returns
+    -------
+    corners, shares
+        (n, 4) irreducible points of each kind once, and the share of the zone of each (n,).
+    """
+    kinds, counts = np.unique(np.sort(irreducible[corners], axis=1), axis=0, return_counts=True)
+    return kinds, counts / len(corners)
+
+
+def densities(
+    energies: Floats, bands: Floats, weights: Floats, corners: NDArray[np.int_], shares: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Weighted densities of states and their integrals.
 
     Parameters
@@ -63,6 +84,8 @@ def densities(energies: Floats, bands: Floats, weights: Floats, corners: NDArray
         Property of each state (nk, nbands, nw); 1 for the total density.
     corners
         From :func:`tetrahedra`.
+    shares
+        Share of the zone of each tetrahedron (nt,); all alike if None.
 
     Returns
     -------
@@ -71,13 +94,13 @@ def densities(energies: Floats, bands: Floats, weights: Floats, corners: NDArray
     """
     density = np.zeros((weights.shape[2], len(energies)))
     integrated = np.zeros_like(density)
-    volume = 1.0 / len(corners)
+    volumes = np.full(len(corners), 1 / len(corners)) if shares is None else shares
     for band in range(bands.shape[1]):
         e = bands[:, band][corners]
         order = np.argsort(e, axis=1)
         e = np.take_along_axis(e, order, axis=1)
         w = np.take_along_axis(weights[:, band, :][corners], order[:, :, None], axis=1)
-        _add_band(density, integrated, energies, e, w * volume)
+        _add_band(density, integrated, energies, e, w * volumes[:, None, None])
     return density, integrated
 
 

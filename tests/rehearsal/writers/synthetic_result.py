@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from hibana.rehearsal.result import Bands, Dos, IonicStep, KpointMesh, RunResult, ScfStep, Species
+from hibana.rehearsal.result import (
+    Bands,
+    ChargeDensity,
+    Dos,
+    IonicStep,
+    KpointMesh,
+    Response,
+    RunResult,
+    ScfStep,
+    Species,
+    Spectrum,
+)
 
 VALENCES = {"Mg": 2.0, "O": 6.0, "Zn": 12.0, "Al": 3.0}
 STATES = {
@@ -102,6 +114,47 @@ def make_steps(
             )
         )
     return tuple(steps)
+
+
+def make_response(rng: np.random.Generator, masses: list[float], *, ions: bool) -> Response:
+    """Tensors without any symmetry but their own, force constants of either sign, and their modes.
+
+    The modes are those of ``D v = f^2 v`` with ``D = constants / sqrt(m m') / (2 pi)^2`` in units of THz^2.
+    """
+    atoms = len(masses)
+    epsilon, rpa, ionic = ((m + m.T) / 2 for m in rng.normal(3, 1, (3, 3, 3)))
+    born = rng.normal(0, 2, (atoms, 3, 3))
+    if not ions:
+        return Response(epsilon, rpa, born)
+    constants = rng.normal(0, 8, (3 * atoms, 3 * atoms))
+    constants = (constants + constants.T) / 2
+    spread = np.repeat(masses, 3)
+    values, vectors = np.linalg.eigh(constants / np.sqrt(np.outer(spread, spread)))
+    frequencies = np.sign(values) * np.sqrt(np.abs(values)) * 15.633302
+    return Response(epsilon, rpa, born, ionic, constants, frequencies[::-1], vectors.T[::-1].reshape(-1, atoms, 3))
+
+
+def with_response(result: RunResult, *, ions: bool = True, seed: int = 0) -> RunResult:
+    """The result with LEPSILON (and IBRION = 8 with ``ions``)."""
+    masses = [s.mass for s in result.species for _ in range(s.count)]
+    response = make_response(np.random.default_rng(seed), masses, ions=ions)
+    tags = {"LEPSILON": True, "IBRION": 8 if ions else -1}
+    return replace(result, incar=result.incar | tags, parameters=result.parameters | tags, response=response)
+
+
+def with_spectrum(result: RunResult, *, seed: int = 0) -> RunResult:
+    """The result with LOPTICS."""
+    rng = np.random.default_rng(seed)
+    spectrum = Spectrum(np.linspace(0, 20, 41), rng.normal(1, 3, (41, 6)), rng.normal(1, 3, (41, 6)))
+    tags = {"LOPTICS": True, "CSHIFT": 0.05}
+    return replace(result, incar=result.incar | tags, parameters=result.parameters | tags, spectrum=spectrum)
+
+
+def with_volumes(result: RunResult, grid: tuple[int, int, int] = (4, 5, 3), *, seed: int = 0) -> RunResult:
+    """The result with CHGCAR, AECCAR0, AECCAR2 and LOCPOT."""
+    rng = np.random.default_rng(seed)
+    charge = ChargeDensity(rng.uniform(-1, 90, (result.nspin, *grid)), *rng.uniform(0, 9e4, (2, *grid)))
+    return replace(result, charge=charge, potential=rng.normal(0, 50, grid))
 
 
 def make_result(

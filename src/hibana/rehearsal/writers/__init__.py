@@ -20,6 +20,7 @@ from hibana.rehearsal.writers.outcar import outcar_text
 from hibana.rehearsal.writers.poscar import write_contcar, xdatcar_text
 from hibana.rehearsal.writers.procar import procar_text
 from hibana.rehearsal.writers.vasprun import vasprun_text
+from hibana.rehearsal.writers.volumetric import volumetric_texts
 
 __all__ = ["SIDECAR", "LiveOszicar", "write_contcar", "write_outputs"]
 
@@ -32,7 +33,8 @@ def write_outputs(result: RunResult, directory: Path) -> None:
 
     The sidecar comes first, so that no output is ever there without it, and vasprun.xml and OUTCAR last. Each file is
     replaced at once. PROCAR is left out where LORBIT asks for none and IBZKPT where KPOINTS was a list; such a file of an
-    earlier run is removed. An OSZICAR that was written live stays.
+    earlier run is removed. CHGCAR, AECCAR0, AECCAR2 and LOCPOT are written where the result has the density or potential,
+    and stay as they are elsewhere, because a run may have begun from them. An OSZICAR that was written live stays.
 
     Parameters
     ----------
@@ -54,6 +56,7 @@ def write_outputs(result: RunResult, directory: Path) -> None:
         "DOSCAR": doscar_text(result),
         "PROCAR": procar_text(result),
         "XDATCAR": xdatcar_text(result),
+        **volumetric_texts(result),
         "OUTCAR": outcar_text(result),
         "vasprun.xml": vasprun_text(result),
     }

@@ -24,7 +24,7 @@ def check(result: RunResult) -> None:
         With every fault found: a missing parameter, an array of the wrong shape or with a number that is not finite,
         parameters that contradict the arrays or the number of electronic steps.
     """
-    faults = [*_parameters(result), *_shapes(result), *_convergence(result)]
+    faults = [*_parameters(result), *_shapes(result), *_convergence(result), *_response(result), *_volumes(result)]
     if faults:
         raise ValueError("the result cannot be written: " + "; ".join(faults))
 
@@ -82,6 +82,51 @@ def _shapes(result: RunResult) -> Iterator[str]:
     for name, array, shape in expected:
         if array is not None:
             yield from _array(name, array, shape)
+
+
+def _response(result: RunResult) -> Iterator[str]:
+    n = 3 * len(result.symbols)
+    expected: list[tuple[str, Floats | None, tuple[int, ...]]] = []
+    if (response := result.response) is not None:
+        asked = bool(result.parameters.get("LEPSILON") or result.parameters.get("LCALCEPS"))
+        if asked is not (response.epsilon is not None):
+            yield f"the dielectric tensor is {'missing with' if asked else 'there without'} LEPSILON and LCALCEPS"
+        if response.epsilon is not None and response.epsilon_rpa is None:
+            yield "the dielectric tensor in the random-phase approximation is missing"
+        expected += [
+            ("epsilon", response.epsilon, (3, 3)),
+            ("epsilon_rpa", response.epsilon_rpa, (3, 3)),
+            ("born_charges", response.born_charges, (n // 3, 3, 3)),
+            ("epsilon_ionic", response.epsilon_ionic, (3, 3)),
+            ("force_constants", response.force_constants, (n, n)),
+            ("frequencies", response.frequencies, (n,)),
+            ("eigenvectors", response.eigenvectors, (n, n // 3, 3)),
+        ]
+        if response.frequencies is not None and (np.diff(response.frequencies) > 0).any():
+            yield "frequencies are not in descending order"
+    if (spectrum := result.spectrum) is not None:
+        if not result.parameters.get("LOPTICS"):
+            yield "there is a dielectric function without LOPTICS"
+        points = len(spectrum.energies)
+        expected += [("energies of the dielectric function", spectrum.energies, (points,))]
+        expected += [(f"{n} dielectric function", part, (points, 6)) for n, part in vars(spectrum).items() if n != "energies"]
+    for name, array, shape in expected:
+        if array is not None:
+            yield from _array(name, array, shape)
+
+
+def _volumes(result: RunResult) -> Iterator[str]:
+    grids: list[tuple[str, Floats | None]] = [("potential", result.potential)]
+    if result.charge is not None:
+        charge = result.charge
+        if len(charge.valence) != result.nspin:
+            yield f"the charge density has {len(charge.valence)} parts with ISPIN = {result.nspin}"
+        grids += [("total charge density", charge.valence[0]), ("charge density of the core", charge.core)]
+        grids += [("all-electron charge density", charge.all_electron_valence)]
+    shapes = [np.shape(values) for _, values in grids if values is not None]
+    for name, values in grids:
+        if values is not None:
+            yield from _array(name, values, shapes[-1])
 
 
 def _array(name: str, array: Floats, shape: tuple[int, ...]) -> Iterator[str]:

@@ -47,6 +47,16 @@ _PARAMETERS = (
             ("HFSCREEN", "screening length, 1/A"),
         ),
     ),
+    (
+        "Linear response parameters",
+        (
+            ("LEPSILON", "determine dielectric tensor"),
+            ("LRPA", "only Hartree local field effects (RPA)"),
+            ("LCALCEPS", "calculate dielectric tensor"),
+            ("LOPTICS", "calculate dielectric function"),
+            ("CSHIFT", "complex shift for real part using Kramers Kronig"),
+        ),
+    ),
 )
 """Headings and the parameters under them, each with what it means."""
 

@@ -7,6 +7,8 @@ import numpy as np
 from hibana.rehearsal.result import Floats, IonicStep, RunResult
 from hibana.rehearsal.writers.checks import was_stopped
 from hibana.rehearsal.writers.files import fitted, rows
+from hibana.rehearsal.writers.response import response_blocks
+from hibana.rehearsal.writers.spectrum import spectrum_blocks
 
 _RULE = "-" * 104
 _UNSET = -1.0
@@ -31,6 +33,8 @@ def ionic_step_block(result: RunResult, number: int) -> str:
     if last:
         text += _potential_table(result) + _eigenvalue_table(result) + _site_tables(result)
     text += _stress_block(step) + _cell_block(step) + _force_block(step) + _energy_block(step)
+    if last:
+        text += spectrum_blocks(result) + response_blocks(result)
     if last and was_stopped(result):
         # the hard stop is the one within the electronic loop; pymatgen looks for the soft one only
         text += "" if result.electronic_converged else "\n hard stop encountered!  aborting job ...\n"

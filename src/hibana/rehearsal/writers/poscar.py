@@ -43,15 +43,26 @@ def write_contcar(
     selective
         Which coordinates may move (n_atoms, 3), or None without selective dynamics.
     """
+    write_atomically(path, poscar_text(lattice, frac_coords, species, comment, selective=selective))
+
+
+def poscar_text(
+    lattice: Floats,
+    frac_coords: Floats,
+    species: Sequence[Species],
+    comment: str,
+    *,
+    selective: NDArray[np.bool_] | None = None,
+) -> str:
+    """A structure with 16 decimals; the arguments are those of :func:`write_contcar`."""
     text = f"{comment.splitlines()[0] if comment.strip() else formula(species)}\n   1.00000000000000\n"
     text += rows("   %21.16f %21.16f %21.16f\n", lattice) + _blocks(species)
     if selective is None:
-        text += "Direct\n" + rows(" %19.16f %19.16f %19.16f\n", frac_coords)
-    else:
-        text += "Selective dynamics\nDirect\n"
-        for place, free in zip(frac_coords.tolist(), selective.tolist(), strict=True):
-            text += "".join(f" {x:19.16f}" for x in place) + "".join(f"   {'T' if f else 'F'}" for f in free) + "\n"
-    write_atomically(path, text)
+        return text + "Direct\n" + rows(" %19.16f %19.16f %19.16f\n", frac_coords)
+    text += "Selective dynamics\nDirect\n"
+    for place, free in zip(frac_coords.tolist(), selective.tolist(), strict=True):
+        text += "".join(f" {x:19.16f}" for x in place) + "".join(f"   {'T' if f else 'F'}" for f in free) + "\n"
+    return text
 
 
 def xdatcar_text(result: RunResult) -> str:

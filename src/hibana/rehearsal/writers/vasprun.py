@@ -9,6 +9,8 @@ import numpy as np
 
 from hibana.rehearsal.result import IonicStep, RunResult, ScfStep
 from hibana.rehearsal.writers.kpoints import is_path, written_weights
+from hibana.rehearsal.writers.response import response_elements
+from hibana.rehearsal.writers.spectrum import spectrum_element
 from hibana.rehearsal.writers.vasprun_electrons import dos_block, eigenvalue_block, projection_block
 from hibana.rehearsal.writers.xml import VECTOR, structure, tag_element, varray
 
@@ -108,7 +110,8 @@ def _calculation(result: RunResult, step: IonicStep) -> str:
         "  <energy>\n" + _energies(_step_energies(step), "   ") + "  </energy>\n",
     ]
     if step is result.steps[-1]:
-        parts += [eigenvalue_block(result, "  "), dos_block(result), projection_block(result)]
+        parts += [response_elements(result), eigenvalue_block(result, "  "), spectrum_element(result)]
+        parts += [dos_block(result), projection_block(result)]
     return "".join(parts) + " </calculation>\n"
 
 
