@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 
 HERE = Path.cwd()
+COPIED = ("vasprun.xml", "OUTCAR", "OSZICAR", "CONTCAR", "vasp.out", "CHG", "CHGCAR", "AECCAR0", "AECCAR1", "AECCAR2")
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def note_pid(path: Path | None, pid: int) -> None:
 
 def copy(arguments: argparse.Namespace) -> None:
     for path in arguments.outputs.iterdir():
-        if path.name.removesuffix(".gz") in ("vasprun.xml", "OUTCAR", "OSZICAR", "CONTCAR", "vasp.out"):
+        if path.name.removesuffix(".gz") in COPIED:
             data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             if path.name == "vasp.out":
                 print(data.decode(), flush=True)

@@ -74,14 +74,70 @@ def test_nothing_fires_where_there_is_no_error(case, task, recorded):
     assert not [found for found in diagnose(RECORDED / case, task) if found.errors]
 
 
+@pytest.fixture
+def dfpt(recorded, tmp_path):
+    """A dielectric run without LPEAD, whose printed output may be changed."""
+    for folder in ("inputs", "outputs"):
+        shutil.copytree(recorded / "vasp_runs" / "Si_dielectric_pbe" / folder, tmp_path, dirs_exist_ok=True)
+    incar = (tmp_path / "INCAR").read_text().splitlines()
+    (tmp_path / "INCAR").write_text("\n".join(line for line in incar if "LPEAD" not in line) + "\n")
+    (tmp_path / "KPOINTS").write_text("mesh\n0\nGamma\n4 4 4\n0 0 0\n")
+    for name in ("vasp.out", "std_err.txt"):
+        (tmp_path / name).write_text("running on 1 core\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("printed", ["vasp.out", "std_err.txt"])
+@pytest.mark.parametrize("task", ["dielectric_dfpt", "dielectric_finite_field"])
+def test_a_commutator_that_fails_is_answered_with_lpead_and_flagged(task, printed, dfpt):
+    assert not [found for found in diagnose(dfpt, task) if found.errors]
+    (dfpt / printed).write_text("LRF_COMMUTATOR internal error: the vector H(q) psi(0) is not orthogonal\n")
+    (found,) = [found for found in diagnose(dfpt, task) if found.errors]
+    assert found.errors == ("lrf_comm",)
+    assert list(found.actions) == [{"dict": "INCAR", "action": {"_set": {"LPEAD": True}}}]
+    assert (found.verdict, found.fires) == ("flagged", True)
+    assert not [found for found in diagnose(dfpt, "dos") if found.errors]
+
+
+@pytest.mark.parametrize(
+    ("case", "task"),
+    [
+        ("NaCl_2_dielectric", "dielectric_dfpt"),
+        ("Si_dielectric_pbe", "dielectric_dfpt"),
+        ("Zn3P2S8_dielectric_pbesol", "dielectric_dfpt"),
+        ("MgSe_optics_pbe", "dielectric_function"),
+        ("Si_optics_2_optics", "dielectric_function"),
+        ("NaCl_3_phonon_1", "phonon_force"),
+    ],
+)
+def test_nothing_fires_on_sound_responses(case, task, recorded, tmp_path):
+    for folder in ("inputs", "outputs"):
+        shutil.copytree(recorded / "vasp_runs" / case / folder, tmp_path, dirs_exist_ok=True)
+    for name in ("vasp.out", "std_err.txt"):
+        if not (tmp_path / name).exists():
+            (tmp_path / name).write_text("running on 1 core\n")
+    assert not [found for found in diagnose(tmp_path, task) if found.errors]
+
+
+def test_parallelisation_that_perturbation_theory_does_not_have(recorded):
+    (found,) = [found for found in diagnose(RECORDED / "dfpt_ncore", "dielectric_dfpt") if found.fires]
+    assert found.verdict == "accepted"
+
+
+def test_the_spectrum_with_real_space_projectors_is_flagged(recorded):
+    fired = {found.errors: found.verdict for found in diagnose(RECORDED / "real_optlay", "dielectric_function") if found.fires}
+    assert fired[("real_optlay",)] == "flagged"
+
+
 def test_a_refused_correction_is_named(recorded):
     (found,) = [found for found in diagnose(RECORDED / "rot_matrix", "band") if found.fires]
     assert found.verdict == "refused"
     assert "given up" in found.note
 
 
-def test_the_hybrid_step_is_not_stopped_by_the_warning_on_algo_and_tetrahedra(recorded):
-    found = diagnose(RECORDED / "algo_tet", "band", "hse06_nsc")
+@pytest.mark.parametrize("functional", ["hse06_nsc", "ddh_nsc"])
+def test_the_hybrid_step_is_not_stopped_by_the_warning_on_algo_and_tetrahedra(functional, recorded):
+    found = diagnose(RECORDED / "algo_tet", "band", functional)
     assert not any(diagnosis.fires for diagnosis in found)
     (left_out,) = [diagnosis for diagnosis in found if not diagnosis.in_use]
     assert left_out.errors == ("algo_tet",)
@@ -92,7 +148,7 @@ def test_one_non_self_consistent_step_is_not_unconverged(recorded, tmp_path):
     run = recorded / "vasp_runs" / "MgO_band_nhse"
     for folder in ("inputs", "outputs"):
         shutil.copytree(run / folder, tmp_path, dirs_exist_ok=True)
-    for functional in ("pbesol", "hse06_nsc"):
+    for functional in ("pbesol", "hse06_nsc", "ddh_nsc"):
         found = diagnose(tmp_path, "band", functional)
         assert not any(diagnosis.fires for diagnosis in found)
 

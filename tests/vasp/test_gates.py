@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hibana.documents.task import Failure
@@ -43,6 +44,9 @@ def edges(run, **changes):
         ("MgO_dos_pbesol", "dos"),
         ("MgO_relax_tight_pbesol", "structure_opt"),
         ("NaCl_2_dielectric", "dielectric_dfpt"),
+        ("Si_dielectric_pbe", "dielectric_dfpt"),
+        ("SnO2_dielectric_pbesol", "dielectric_dfpt"),
+        ("NaCl_3_phonon_1", "phonon_force"),
         ("Zn3P2S8_dielectric_pbesol", "dielectric_dfpt"),
         ("MgSe_optics_pbe", "dielectric_function"),
         ("GaN_supercell", "defect"),
@@ -109,13 +113,82 @@ def test_a_broken_moment(relaxed):
     assert check_run(relaxed.model_copy(update={"magnetization": 1.97}), "dos", PROTOCOL) == ()
 
 
-def test_impossible_dielectric_tensors(relaxed):
+def test_impossible_dielectric_tensors(dielectric):
     skew = ((3.0, 0.5, 0.0), (0.0, 3.0, 0.0), (0.0, 0.0, 3.0))
-    (flag,) = check_run(relaxed.model_copy(update={"epsilon_electronic": skew}), "dielectric_dfpt", PROTOCOL)
+    (flag,) = check_run(dielectric.model_copy(update={"epsilon_electronic": skew}), "dielectric_dfpt", PROTOCOL)
     assert "not symmetric" in flag
     small = ((0.9, 0.0, 0.0), (0.0, 3.0, 0.0), (0.0, 0.0, 3.0))
-    (flag,) = check_run(relaxed.model_copy(update={"epsilon_electronic": small}), "dielectric_dfpt", PROTOCOL)
+    (flag,) = check_run(dielectric.model_copy(update={"epsilon_electronic": small}), "dielectric_dfpt", PROTOCOL)
     assert "below 1" in flag
+
+
+@pytest.fixture
+def dielectric(read):
+    """A run with both tensors and Born charges."""
+    return read("NaCl_2_dielectric")
+
+
+@pytest.mark.parametrize("task", ["dielectric_dfpt", "dielectric_finite_field"])
+def test_what_a_dielectric_run_has_to_give(task, dielectric):
+    assert check_run(dielectric, task, PROTOCOL) == ()
+    without = {name: ref for name, ref in dielectric.arrays.items() if name != "born_charges"}
+    for change, flag in (
+        ({"epsilon_electronic": None}, "the electronic dielectric tensor is missing"),
+        ({"epsilon_ionic": None}, "the ionic dielectric tensor is missing"),
+        ({"arrays": without}, "Born charges are missing"),
+    ):
+        changed = dielectric.model_copy(update=change)
+        assert check_run(changed, task, PROTOCOL) == (flag,)
+        assert check_run(changed.model_copy(update={"status": "walltime"}), task, PROTOCOL) == ()
+        assert check_run(changed, "dos", PROTOCOL) == ()
+
+
+def test_the_ionic_tensor_is_missed_only_where_ions_were_displaced(dielectric):
+    inputs = dielectric.inputs.model_copy(update={"incar": {**dielectric.inputs.incar, "IBRION": -1}})
+    electronic = dielectric.model_copy(update={"epsilon_ionic": None, "inputs": inputs})
+    assert check_run(electronic, "dielectric_dfpt", PROTOCOL) == ()
+
+
+def test_a_gap_that_closed_in_a_dielectric_run(dielectric):
+    closed = edges(dielectric, gap_class="metal", band_gap=0.0, vbm=None, cbm=None)
+    assert check_run(closed, "dielectric_dfpt", PROTOCOL) == ("gap closed in the dielectric run",)
+    assert check_run(closed, "dielectric_finite_field", PROTOCOL) == ("gap closed in the dielectric run",)
+    assert check_run(closed, "dos", PROTOCOL) == ()
+
+
+@pytest.mark.parametrize("case", ["MgSe_optics_pbe", "Si_optics_2_optics", "Li6Bi2O7_optics_hse06"])
+def test_recorded_spectra_pass(case, recorded):
+    run, arrays = read_run(recorded / "vasp_runs" / case / "outputs")
+    assert check_run(run, "dielectric_function", PROTOCOL, arrays) == ()
+
+
+def test_impossible_spectra(recorded):
+    run, arrays = read_run(recorded / "vasp_runs" / "MgSe_optics_pbe" / "outputs")
+    imaginary, energies = arrays["dielectric_imag"], arrays["dielectric_energies"]
+
+    def flags(**changed):
+        return check_run(run, "dielectric_function", PROTOCOL, {**arrays, **changed})
+
+    (flag,) = flags(dielectric_imag=np.where(energies[:, None] > 10, -imaginary, imaginary))
+    assert flag.startswith("the imaginary part of the dielectric function is -")
+    off_diagonal = imaginary.copy()
+    off_diagonal[:, 3] = 1.5 * off_diagonal[:, 0]
+    (flag,) = flags(dielectric_imag=off_diagonal)
+    assert "imaginary part" in flag
+    noise = imaginary.copy()
+    noise[5] = -1e-4
+    assert flags(dielectric_imag=noise) == ()
+    (flag,) = flags(dielectric_energies=energies / 3)
+    assert flag == f"the dielectric function ends at {energies[-1] / 3:.2f} eV, below 15 eV"
+    (flag,) = flags(dielectric_imag=np.where(imaginary > 10, np.nan, imaginary))
+    assert "not all numbers" in flag
+    arrays.pop("dielectric_imag")
+    assert check_run(run, "dielectric_function", PROTOCOL, arrays) == ("the dielectric function is missing",)
+
+
+def test_a_displaced_supercell_without_forces(read):
+    run = read("NaCl_3_phonon_1")
+    assert check_run(run.model_copy(update={"forces": None}), "phonon_force", PROTOCOL) == ("forces are missing",)
 
 
 def test_a_failed_run_has_no_flags(relaxed):

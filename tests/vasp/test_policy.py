@@ -52,7 +52,7 @@ def test_the_policy_is_about_the_installed_custodian():
     assert f"({metadata.version('custodian')})" in text
 
 
-@pytest.mark.parametrize("functional", ["pbesol", "hse06_nsc"])
+@pytest.mark.parametrize("functional", ["pbesol", "hse06_nsc", "ddh_nsc"])
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_handlers_that_custodian_can_log(task, functional):
     handlers = load_policy().handlers(task, functional)
@@ -69,11 +69,22 @@ def test_handlers_are_new_each_time():
 def test_dfpt_has_its_handler_and_the_hybrid_step_only_what_it_can_use():
     policy = load_policy()
     assert "LrfCommutatorHandler" in policy.handler_names("dielectric_dfpt", "pbesol")
-    hybrid = policy.handler_names("band", "hse06_nsc")
-    assert not any("onverg" in name for name in hybrid)
-    (errors,) = [h.errors_subset_to_catch for h in policy.handlers("band", "hse06_nsc") if type(h) is stock.VaspErrorHandler]
-    assert "algo_tet" not in errors
-    assert "posmap" in errors
+    for functional in ("hse06_nsc", "ddh_nsc"):
+        hybrid = policy.handler_names("band", functional)
+        assert not any("onverg" in name for name in hybrid)
+        (errors,) = [h.errors_subset_to_catch for h in policy.handlers("band", functional) if type(h) is stock.VaspErrorHandler]
+        assert "algo_tet" not in errors
+        assert "posmap" in errors
+
+
+def test_both_hybrids_have_the_same_policy():
+    from hibana.protocol.protocol import load_protocol
+
+    policy, hybrids = load_policy(), set(load_protocol("pbesol").hybrids)
+    assert hybrids == {"hse06_nsc", "ddh_nsc"}
+    omissions = [rule for handler in policy.handler_rules.values() for rule in handler.without]
+    for rule in (*omissions, *policy.tasks, *policy.verdicts):
+        assert not set(rule.functionals) or set(rule.functionals) == hybrids
 
 
 @pytest.mark.parametrize(
@@ -83,6 +94,11 @@ def test_dfpt_has_its_handler_and_the_hybrid_step_only_what_it_can_use():
         (setting(ALGO="Normal"), "band", "hse06_nsc", "refused"),
         (setting(ISMEAR=0, SIGMA=0.05), "dos", "pbesol", "flagged"),
         (setting(LPEAD=True), "dielectric_dfpt", "pbesol", "flagged"),
+        (setting(LPEAD=True), "dielectric_finite_field", "pbesol", "flagged"),
+        (setting(IBRION=7), "dielectric_dfpt", "pbesol", "refused"),
+        (setting(IBRION=1), "structure_opt", "pbesol", "flagged"),
+        (setting(NEDOS=2000), "dielectric_function", "pbesol", "flagged"),
+        (setting(ALGO="Normal"), "band", "ddh_nsc", "refused"),
         (setting(ENCUT=600), "structure_opt", "pbesol", "refused"),
         (setting(ALGO="Fast", ENCUT=600), "structure_opt", "pbesol", "refused"),
         (setting(SOMETHING_NEW=1), "structure_opt", "pbesol", "flagged"),

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pymatgen.io.vasp.outputs import Outcar, Vasprun
+from pymatgen.io.vasp.outputs import Eigenval, Outcar, Procar, Vasprun
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from hibana.core.errors import HibanaError
 from hibana.documents.arrays import pack
 from hibana.documents.task import ARRAY_NAMES
+from hibana.vasp.files import load_text
 from hibana.vasp.reader import read_run
 
 RECORDED = Path(os.environ.get("HIBANA_RECORDED", Path(__file__).resolve().parents[3] / "shared")) / "vasp_runs"
@@ -204,10 +206,24 @@ class TestAgainstPymatgen:
         assert ("projections" in arrays) == (theirs.projected_eigenvalues is not None)
         if "projections" in arrays:
             by_ion = np.array(list(theirs.projected_eigenvalues.values()))
-            assert arrays["projections"].shape[:3] == by_ion.shape[:3]
-            np.testing.assert_allclose(arrays["projections"].sum(axis=(3, 4)), by_ion.sum(axis=(3, 4)), atol=1e-9)
-            first = [site.specie.symbol == theirs.atomic_symbols[0] for site in theirs.final_structure]
-            np.testing.assert_allclose(arrays["projections"][..., 0, 0], by_ion[:, :, :, first, 0].sum(axis=3), atol=1e-9)
+            expected = _by_element_and_shell(by_ion, theirs.atomic_symbols)
+            assert arrays["projections"].shape == expected.shape
+            np.testing.assert_allclose(arrays["projections"], expected, atol=1e-9)
+
+    def test_densities_of_states_of_sites(self, part, recorded):
+        _, arrays = read(part)
+        theirs = vasprun(part)
+        wanted = bool(getattr(theirs, "pdos", None)) and theirs.parameters["NEDOS"] > 301 and not theirs.parameters["LOPTICS"]
+        assert ("site_dos" in arrays) == ("inequivalent_sites" in arrays) == wanted
+        if wanted:
+            symmetric = SpacegroupAnalyzer(theirs.final_structure, symprec=0.01).get_symmetrized_structure()
+            orbits = {min(orbit): len(orbit) for orbit in symmetric.equivalent_indices}
+            assert list(arrays["inequivalent_sites"]) == sorted(orbits)
+            expected = _partial(theirs)
+            np.testing.assert_allclose(arrays["site_dos"], expected[sorted(orbits)], atol=1e-9)
+            assert arrays["site_dos"].shape[1:] == (len(theirs.tdos.densities), 4, len(theirs.tdos.energies))
+            whole = sum(orbits[site] * dos for site, dos in zip(sorted(orbits), arrays["site_dos"], strict=True))
+            np.testing.assert_allclose(whole, arrays["dos_partial"].sum(axis=0), atol=2e-3 * arrays["dos_partial"].max())
 
     def test_document_is_small_and_refers_to_its_arrays(self, part, recorded):
         run, arrays = read(part)
@@ -226,16 +242,35 @@ METALS = {"Mg_relax_pbesol", "Zr_relax_hse06", "O_atom_pbe"}
 """Two metals; and the O atom, whose three p states share one electron, so that its highest level is partly filled."""
 
 
-def _partial_by_element(theirs: Vasprun) -> np.ndarray:
-    elements = list(dict.fromkeys(theirs.atomic_symbols))
-    n_spin, n_energies = len(theirs.tdos.densities), len(theirs.tdos.energies)
-    summed = np.zeros((len(elements), n_spin, 4, n_energies))
-    for symbol, orbitals in zip(theirs.atomic_symbols, theirs.pdos, strict=True):
+def _partial(theirs: Vasprun) -> np.ndarray:
+    """Partial DOS of each site, summed over the orbitals of a shell (n_sites, nspin, 4, ne)."""
+    summed = np.zeros((len(theirs.pdos), len(theirs.tdos.densities), 4, len(theirs.tdos.energies)))
+    for site, orbitals in enumerate(theirs.pdos):
         for orbital, densities in orbitals.items():
-            shell = "spdf".index(orbital.name[0])
             for spin, density in enumerate(densities.values()):
-                summed[elements.index(symbol), spin, shell] += density
+                summed[site, spin, "spdf".index(orbital.name[0])] += density
     return summed
+
+
+def _partial_by_element(theirs: Vasprun) -> np.ndarray:
+    by_site, symbols = _partial(theirs), theirs.atomic_symbols
+    return np.array(
+        [sum(by_site[site] for site, symbol in enumerate(symbols) if symbol == name) for name in dict.fromkeys(symbols)]
+    )
+
+
+COLUMNS_OF_SHELLS = {1: [1], 3: [1, 1, 1], 4: [1, 1, 1, 1], 9: [1, 3, 5], 16: [1, 3, 5, 7]}
+"""How many orbitals of each shell a projection has; three and four columns are whole shells (LORBIT = 10)."""
+
+
+def _by_element_and_shell(by_ion: np.ndarray, symbols: list[str]) -> np.ndarray:
+    """Projections (nspin, nk, nbands, n_ions, n_orbitals) summed over elements and shells."""
+    ends = np.cumsum(COLUMNS_OF_SHELLS[by_ion.shape[-1]])
+    starts = np.concatenate([[0], ends[:-1]])
+    shells = [by_ion[..., start:end].sum(axis=-1) for start, end in zip(starts, ends, strict=True)]
+    of_shell = np.stack([*shells, *[np.zeros_like(shells[0])] * (4 - len(shells))], axis=-1)
+    rows = [[name == symbol for symbol in symbols] for name in dict.fromkeys(symbols)]
+    return np.stack([of_shell[:, :, :, row].sum(axis=3) for row in rows], axis=3)
 
 
 @pytest.fixture(scope="module", params=BOTH, ids=_name)
@@ -258,11 +293,53 @@ class TestAgainstPymatgensOutcar:
         if theirs.lepsilon:
             np.testing.assert_allclose(arrays["born_charges"], theirs.born, atol=1e-5)
 
+    def test_dielectric_tensors(self, both, recorded):
+        run, _ = read(both)
+        theirs = outcar(both)
+        if not theirs.lepsilon:
+            assert run.epsilon_electronic is None
+            return
+        np.testing.assert_allclose(run.epsilon_electronic, theirs.dielectric_tensor, atol=1e-6)
+        assert (run.epsilon_ionic is None) == (run.inputs.incar["IBRION"] not in (7, 8))
+        if run.epsilon_ionic is not None:
+            np.testing.assert_allclose(run.epsilon_ionic, theirs.dielectric_ionic_tensor, atol=1e-6)
+
     def test_site_moments(self, both, recorded):
         run, _ = read(both)
         theirs = [site["tot"] for site in outcar(both).magnetization]
         ordered = bool(theirs) and max(map(abs, theirs)) >= 0.1
         assert run.final.magmoms == (tuple(theirs) if ordered else None)
+
+
+class TestAgainstPymatgensOtherFiles:
+    @pytest.mark.parametrize("case", [part for part in WITH_VASPRUN if part.has("PROCAR")], ids=_name)
+    def test_procar(self, case, recorded):
+        """PROCAR has three digits of what vasprun.xml has four of."""
+        _, arrays = read(case)
+        theirs = Procar(str(next(case.outputs.glob("PROCAR*"))))
+        by_ion = np.array(list(theirs.data.values()))
+        expected = _by_element_and_shell(by_ion, vasprun(case).atomic_symbols)
+        n_columns = by_ion.shape[3] * by_ion.shape[4]
+        np.testing.assert_allclose(arrays["projections"], expected, atol=6e-4 * n_columns)
+        np.testing.assert_allclose(arrays["projections"].mean(), expected.mean(), rtol=0.03)
+
+    @pytest.mark.parametrize("case", [part for part in WITH_VASPRUN if part.has("EIGENVAL")], ids=_name)
+    def test_eigenval(self, case, recorded):
+        _, arrays = read(case)
+        theirs = np.array(list(Eigenval(str(next(case.outputs.glob("EIGENVAL*")))).eigenvalues.values()))
+        np.testing.assert_allclose(arrays["eigenvalues"], theirs[..., 0], atol=PRINTED)
+        np.testing.assert_allclose(arrays["occupations"], theirs[..., 1], atol=PRINTED)
+
+    @pytest.mark.parametrize("case", [part for part in WITH_VASPRUN if part.has("DOSCAR")], ids=_name)
+    def test_doscar(self, case, recorded):
+        """In the spin-polarised ones all of DOSCAR is divided by 99; both are brought to the number of states."""
+        _, arrays = read(case)
+        lines = load_text(case.outputs, "DOSCAR").splitlines()
+        rows = np.array([line.split() for line in lines[6 : 6 + int(lines[5].split()[2])]], dtype=float)
+        np.testing.assert_allclose(arrays["dos_energies"], rows[:, 0], atol=6e-4)
+        nspin, _, n_bands = arrays["eigenvalues"].shape
+        whole = rows[-1, 1 + nspin]
+        np.testing.assert_allclose(arrays["dos_total"][0], rows[:, 1] * n_bands * 2 / nspin / whole, rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize("case", PARTS, ids=_name)
@@ -297,11 +374,32 @@ def _check_vasprun_values(run, arrays, values) -> int:
         assert run.max_force == pytest.approx(values["max_force_eV_per_A"], abs=1e-4)
     lattice = np.array(run.final.lattice)
     assert np.linalg.norm(lattice, axis=1) == pytest.approx([values["lattice_final"][axis] for axis in "abc"], abs=1e-5)
+    _check_response(run, arrays, values)
     if run.edges.gap_class == "gapped" and not any("fractional" in warning for warning in run.warnings):
         assert run.edges.band_gap == pytest.approx(values["band_gap_eV"], abs=PRINTED)
         assert run.edges.vbm == pytest.approx(values["vbm_eV"], abs=PRINTED)
         assert run.edges.cbm == pytest.approx(values["cbm_eV"], abs=PRINTED)
     return 1
+
+
+def _check_response(run, arrays, values) -> None:
+    """Tensors, spectra and densities of states that are written down."""
+    for name in ("epsilon_electronic", "epsilon_ionic"):
+        if name in values:
+            np.testing.assert_allclose(getattr(run, name), values[name], atol=1e-4)
+    if "optics" in values:
+        expected = values["optics"]["density"]
+        energies, imaginary = arrays["dielectric_energies"], arrays["dielectric_imag"]
+        assert len(energies) == expected["n_energies"]
+        assert energies[-1] == pytest.approx(expected["energy_max_eV"], abs=1e-4)
+        np.testing.assert_allclose(arrays["dielectric_real"][0], expected["eps_real_at_zero"], atol=1e-4)
+        average = imaginary[:, :3].mean(axis=1)
+        assert average.max() == pytest.approx(expected["imag_peak_value"], abs=1e-3)
+        assert energies[average.argmax()] == pytest.approx(expected["imag_peak_energy_eV"], abs=1e-3)
+    if "dos" in values:
+        assert len(arrays["dos_energies"]) == values["dos"]["n_points"]
+        assert arrays["dos_energies"][0] == pytest.approx(values["dos"]["emin_eV"], abs=1e-4)
+        assert arrays["dos_energies"][-1] == pytest.approx(values["dos"]["emax_eV"], abs=1e-4)
 
 
 def _check_outcar_values(run, arrays, values, *, from_outcar: bool) -> int:
@@ -313,6 +411,11 @@ def _check_outcar_values(run, arrays, values, *, from_outcar: bool) -> int:
     if "site_potentials_V" in values:
         assert len(arrays["site_potentials"]) == values["site_potentials_V"]["n"]
         assert arrays["site_potentials"].mean() == pytest.approx(values["site_potentials_V"]["mean"], abs=1e-4)
+    for name in ("epsilon_electronic", "epsilon_ionic"):
+        if name in values:
+            np.testing.assert_allclose(getattr(run, name), values[name], atol=1e-4)
+    if "born_charges" in values:
+        np.testing.assert_allclose(arrays["born_charges"], values["born_charges"], atol=1e-4)
     if from_outcar:
         assert run.status == "failed"
         assert run.failure.kind == "no_output"

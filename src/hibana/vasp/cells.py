@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition, Element
 
 from hibana.documents.crystal import Crystal, Vector
-from hibana.vasp.vasprun import Cell
+from hibana.vasp.vasprun_header import Cell
 
 SMALL_MOMENT = 0.1
 """Site moments below this on every site (μB) are no magnetic order."""
@@ -64,10 +65,39 @@ def space_group_number(cell: Cell | Crystal, species: Sequence[str], symprec: fl
     symprec
         Tolerance of positions, Å.
     """
+    dataset = _symmetry(cell, species, symprec)
+    return None if dataset is None else int(dataset.number)
+
+
+def inequivalent_sites(cell: Cell | Crystal, species: Sequence[str], symprec: float) -> NDArray[np.intp] | None:
+    """First site of each orbit of the space group, moments aside (m,), ascending; None where spglib finds no group.
+
+    Parameters
+    ----------
+    cell
+        Lattice vectors in Å and fractional coordinates.
+    species
+        Chemical symbol of each site.
+    symprec
+        Tolerance of positions, Å.
+    """
+    dataset = _symmetry(cell, species, symprec)
+    return None if dataset is None else np.sort(np.unique(dataset.equivalent_atoms, return_index=True)[1])
+
+
+def _symmetry(cell: Cell | Crystal, species: Sequence[str], symprec: float) -> Any:
+    """Symmetry of the atoms as spglib has it; None where it finds none."""
     positions = cell.frac_coords if isinstance(cell, Crystal) else cell.positions
-    numbers = [Element(symbol).Z for symbol in species]
+    numbers = tuple(Element(symbol).Z for symbol in species)
+    lattice, coordinates = (np.asarray(rows, dtype=np.float64).tobytes() for rows in (cell.lattice, positions))
+    return _dataset(lattice, coordinates, numbers, symprec)
+
+
+@lru_cache(maxsize=4)
+def _dataset(lattice: bytes, positions: bytes, numbers: tuple[int, ...], symprec: float) -> Any:
+    """As :func:`_symmetry`, kept for the few who ask about the same cell one after the other."""
+    rows = (np.frombuffer(data).reshape(-1, 3) for data in (lattice, positions))
     try:
-        dataset = spglib.get_symmetry_dataset((cell.lattice, positions, numbers), symprec=symprec)
+        return spglib.get_symmetry_dataset((*rows, numbers), symprec=symprec)
     except spglib.SpglibError:
         return None
-    return None if dataset is None else int(dataset.number)

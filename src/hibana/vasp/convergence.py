@@ -63,14 +63,18 @@ def _failure(vasprun: VasprunData) -> Failure | None:
 def _electronic(vasprun: VasprunData, outcar: OutcarData | None) -> bool:
     """Whether the last ground state, and each response calculation behind it, ended within NELM.
 
-    OUTCAR does not help: VASP 5 says that EDIFF is reached also where it is not.
+    OUTCAR's word does not help: VASP 5 says that EDIFF is reached also where it is not. Finite fields (LCALCEPS) are loops of
+    their own, which vasprun.xml may not tell apart; there OUTCAR's count decides.
     """
     last, limit = vasprun.last, int(vasprun.parameters.get("NELM", 0))
     if not last.scf_steps or (outcar is not None and outcar.stopped_within_loop):
         return False
     if str(vasprun.incar.get("ALGO", "")).lower() == "exact" and limit == 1:
         return True
-    return max(last.scf_steps, *last.response_steps, 0) < limit
+    steps = max(last.scf_steps, *last.response_steps, 0)
+    if steps >= limit and outcar is not None and (vasprun.parameters.get("LCALCEPS") or vasprun.incar.get("LCALCEPS")):
+        return outcar.most_electronic_steps < limit
+    return steps < limit
 
 
 def _ionic(vasprun: VasprunData, outcar: OutcarData | None) -> bool:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hibana.documents.task import RunDoc
 from hibana.vasp.cells import space_group_number
-from hibana.vasp.vasprun import Cell
+from hibana.vasp.response import PHONONS
+from hibana.vasp.vasprun_header import Cell
 
 if TYPE_CHECKING:
     from hibana.protocol.protocol import Protocol
 
 RELAXATIONS = ("structure_opt", "structure_opt_rough", "structure_opt_tight")
 """Tasks that relax the cell; forces and stress have to vanish behind them."""
+
+STATIC_RESPONSE = ("dielectric_dfpt", "dielectric_finite_field")
+"""Tasks that give the static dielectric tensors."""
 
 ELECTRON_TOLERANCE = 1e-3
 """Electrons counted and asked for agree within this, e."""
@@ -30,7 +35,11 @@ MAGNETIC = 0.1
 """A total moment of a gapped crystal is an integer within this, μB."""
 
 
-def check_run(run: RunDoc, task: str, protocol: Protocol) -> tuple[str, ...]:
+NEGATIVE = 1e-3
+"""Negative absorption that is tolerated, as a share of the largest."""
+
+
+def check_run(run: RunDoc, task: str, protocol: Protocol, arrays: Mapping[str, NDArray[Any]] | None = None) -> tuple[str, ...]:
     """Flags for the invariants a run does not meet; none for a run that has no answer.
 
     Parameters
@@ -41,6 +50,8 @@ def check_run(run: RunDoc, task: str, protocol: Protocol) -> tuple[str, ...]:
         vise's task name.
     protocol
         Limits and tolerances.
+    arrays
+        The arrays of the run; without them the dielectric function is not checked.
     """
     if run.status == "failed":
         return ()
@@ -50,6 +61,9 @@ def check_run(run: RunDoc, task: str, protocol: Protocol) -> tuple[str, ...]:
         _electrons(run),
         _bands(run),
         _dielectric(run),
+        _static_response(run) if task in STATIC_RESPONSE else iter(()),
+        _spectrum(arrays, protocol) if task == "dielectric_function" and arrays is not None else iter(()),
+        _forces(run) if task == "phonon_force" else iter(()),
     )
     return tuple(flag for check in checks for flag in check)
 
@@ -108,3 +122,40 @@ def _dielectric(run: RunDoc) -> Iterator[str]:
         smallest = float(np.linalg.eigvalsh((np.array(run.epsilon_electronic) + np.array(run.epsilon_electronic).T) / 2)[0])
         if smallest < 1:
             yield f"the electronic dielectric tensor has an eigenvalue of {smallest:.3f}, below 1"
+
+
+def _static_response(run: RunDoc) -> Iterator[str]:
+    """The tensors and Born charges that were asked for are there, and the crystal is an insulator."""
+    if run.edges.gap_class == "metal":
+        yield "gap closed in the dielectric run"
+    if run.status != "converged":
+        return
+    if run.epsilon_electronic is None:
+        yield "the electronic dielectric tensor is missing"
+    if run.epsilon_ionic is None and run.inputs.incar.get("IBRION") in PHONONS:
+        yield "the ionic dielectric tensor is missing"
+    if "born_charges" not in run.arrays:
+        yield "Born charges are missing"
+
+
+def _spectrum(arrays: Mapping[str, NDArray[Any]], protocol: Protocol) -> Iterator[str]:
+    """Absorption is nowhere negative, along any axis, and the spectrum covers the protocol's energies."""
+    energies, imaginary = arrays.get("dielectric_energies"), arrays.get("dielectric_imag")
+    if energies is None or imaginary is None:
+        yield "the dielectric function is missing"
+        return
+    if not np.all(np.isfinite(imaginary)):
+        yield "the dielectric function is not all numbers"
+        return
+    tensors = imaginary[:, [0, 3, 5, 3, 1, 4, 5, 4, 2]].reshape(-1, 3, 3)
+    lowest = np.linalg.eigvalsh(tensors)[:, 0]
+    if lowest.min() < -NEGATIVE * np.abs(imaginary).max():
+        yield f"the imaginary part of the dielectric function is {lowest.min():.3f} at {energies[lowest.argmin()]:.2f} eV"
+    if energies.max() < protocol.optics.energy_max:
+        yield f"the dielectric function ends at {energies.max():.2f} eV, below {protocol.optics.energy_max:g} eV"
+
+
+def _forces(run: RunDoc) -> Iterator[str]:
+    """A displaced supercell is calculated for its forces."""
+    if run.status == "converged" and run.forces is None:
+        yield "forces are missing"

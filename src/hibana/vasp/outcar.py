@@ -20,6 +20,8 @@ _EFERMI = re.compile(rb"E-fermi\s*:\s*(" + _NUMBER + rb")")
 _STRESS = re.compile(rb"in kB\s+" + rb"\s+".join([rb"(" + _NUMBER + rb")"] * 6))
 _TITEL = re.compile(rb"TITEL\s*=\s*([^\n]*?)\s*\n")
 _VERSION = re.compile(rb"vasp\.(\S+)")
+_FREQUENCY = re.compile(rb"^[ \t]*(\d+) f(/i|  )[ \t]*=[ \t]*([\d.]+) THz", re.MULTILINE)
+_ITERATION = re.compile(rb"Iteration[ \t]+\d+\([ \t]*(\d+)\)")
 _ION_ROW = re.compile(rb"^[ \t]*\d+((?:[ \t]+[-\d.]+)+)[ \t]*$", re.MULTILINE)
 
 
@@ -28,7 +30,10 @@ class OutcarData:
     """What is kept of an OUTCAR; what it does not hold is None.
 
     ``stopped`` tells that STOPCAR ended the run, ``stopped_within_loop`` that it did so within an electronic loop (LABORT).
-    ``site_potentials`` (n_sites,) in V, ``site_moments`` (n_sites,) in μB, ``stress`` (3, 3) in kbar as VASP prints it.
+    ``site_potentials`` (n_sites,) in V, ``site_moments`` (n_sites,) in μB, ``stress`` (3, 3) in kbar as VASP prints it;
+    ``epsilon`` (3, 3) with the local fields of Hartree and exchange-correlation potential, by perturbation theory or finite
+    fields; ``frequencies`` (3 n_sites,) at Γ in THz, in the order of the print, imaginary ones negative;
+    ``most_electronic_steps`` are those of the longest electronic loop.
     """
 
     complete: bool
@@ -48,7 +53,9 @@ class OutcarData:
     epsilon: Array | None
     epsilon_ion: Array | None
     born_charges: Array | None
+    frequencies: Array | None
     n_ionic_steps: int
+    most_electronic_steps: int
 
 
 def read_outcar(text: bytes) -> OutcarData:
@@ -71,10 +78,12 @@ def read_outcar(text: bytes) -> OutcarData:
         stress=None if stress is None else _voigt(np.array([float(number) for number in stress.groups()])),
         site_potentials=_site_potentials(text),
         site_moments=_site_moments(text),
-        epsilon=_tensor(text, b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects"),
+        epsilon=_tensor(text, b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects", without=b" in RPA"),
         epsilon_ion=_tensor(text, b"MACROSCOPIC STATIC DIELECTRIC TENSOR IONIC CONTRIBUTION"),
         born_charges=_born_charges(text),
+        frequencies=_frequencies(text),
         n_ionic_steps=text.count(b"TOTAL-FORCE (eV/Angst)"),
+        most_electronic_steps=max((int(number) for number in _ITERATION.findall(text)), default=0),
     )
 
 
@@ -131,10 +140,31 @@ def _forces(text: bytes) -> Array | None:
     return None if rows is None else rows[:, 3:]
 
 
-def _tensor(text: bytes, title: bytes) -> Array | None:
+def _last_title(text: bytes, title: bytes, without: bytes) -> int:
+    """Where a title stands for the last time, -1 if nowhere; titles that go on with certain words do not count."""
     begin = text.rfind(title)
+    while without and begin >= 0 and text.startswith(without, begin + len(title)):
+        begin = text.rfind(title, 0, begin)
+    return begin
+
+
+def _tensor(text: bytes, title: bytes, without: bytes = b"") -> Array | None:
+    begin = _last_title(text, title, without)
     rows = _rows(_between_rules(text, begin), 3) if begin >= 0 else None
     return rows if rows is not None and rows.shape == (3, 3) else None
+
+
+def _frequencies(text: bytes) -> Array | None:
+    """Frequencies of the last dynamical matrix; a list that is printed again with other vectors counts once."""
+    begin = text.rfind(b"Eigenvectors and eigenvalues of the dynamical matrix")
+    if begin < 0:
+        return None
+    found: list[float] = []
+    for number, sign, value in _FREQUENCY.findall(text, begin):
+        if int(number) != len(found) + 1:
+            break
+        found.append(-float(value) if sign == b"/i" else float(value))
+    return np.array(found) if found else None
 
 
 def _site_potentials(text: bytes) -> Array | None:
@@ -174,7 +204,7 @@ def _end_of_rows(text: bytes, rule: int) -> int:
 
 
 def _born_charges(text: bytes) -> Array | None:
-    begin = text.rfind(b"BORN EFFECTIVE CHARGES (")
+    begin = _last_title(text, b"BORN EFFECTIVE CHARGES (", b"excluding")
     if begin < 0:
         return None
     block = text[text.find(b"------", begin) :]

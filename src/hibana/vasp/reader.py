@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from hibana.documents.arrays import pack
 from hibana.documents.crystal import Matrix
-from hibana.documents.task import BandEdges, Failure, Inputs, RunDoc
+from hibana.documents.task import BandEdges, Failure, Inputs, RunDoc, RunStatus
 from hibana.structures.convert import from_pymatgen
+from hibana.vasp.bader import RESULT, NoBader, SiteCharges, analyse, site_charges
 from hibana.vasp.calculator import identify
 from hibana.vasp.cells import composition_fields, crystal_of, space_group_number, vectors
 from hibana.vasp.convergence import classify
@@ -21,7 +22,9 @@ from hibana.vasp.files import find, load, load_text
 from hibana.vasp.inputs_read import incar_as_run, read_incar, read_kpoints, read_structure
 from hibana.vasp.oszicar import last_magnetization
 from hibana.vasp.outcar import OutcarData, read_outcar
-from hibana.vasp.vasprun import DamagedVasprunError, VasprunData, read_vasprun
+from hibana.vasp.response import response_warnings
+from hibana.vasp.vasprun import VasprunData, read_vasprun
+from hibana.vasp.vasprun_header import DamagedVasprunError
 
 Array = NDArray[np.float64]
 
@@ -69,7 +72,7 @@ def read_run(
     vasprun_file = load(directory, "vasprun.xml")
     if vasprun_file is not None:
         try:
-            vasprun = read_vasprun(vasprun_file.data, whole=vasprun_file.whole, projections=projections)
+            vasprun = read_vasprun(vasprun_file.data, whole=vasprun_file.whole, projections=projections, symprec=symprec)
         except DamagedVasprunError as error:
             failure = Failure(kind="truncated", message=f"vasprun.xml: {error}")
         else:
@@ -100,6 +103,11 @@ def _from_vasprun(
         efermi=last.efermi if last.efermi is not None or outcar is None else outcar.efermi,
     )
     arrays = _arrays(vasprun, outcar)
+    if (sites := _bader(directory, vasprun, ending.status)) is not None:
+        if isinstance(sites, NoBader):
+            warnings.append(f"bader: {sites.reason}")
+        else:
+            arrays |= {"bader_charges": sites.charges, "bader_volumes": sites.volumes}
     run = RunDoc(
         **composition_fields(vasprun.species),
         status=ending.status,
@@ -234,13 +242,29 @@ def _arrays(vasprun: VasprunData, outcar: OutcarData | None) -> dict[str, Array]
     return arrays
 
 
+def _bader(directory: Path, vasprun: VasprunData, status: RunStatus) -> SiteCharges | NoBader | None:
+    """Bader charges of an answered run; None for one that was not asked for its all-electron density."""
+    asked = any(settings.get("LAECHG") is True for settings in (vasprun.incar, vasprun.parameters))
+    if status != "converged" or not (asked or find(directory, RESULT)):
+        return None
+    found = analyse(directory)
+    if isinstance(found, NoBader):
+        return found
+    volume = float(abs(np.linalg.det(vasprun.final.lattice)))
+    return site_charges(found, vasprun.site_valence, vasprun.parameters.get("NELECT"), volume)
+
+
 def _outcar_arrays(outcar: OutcarData, n_sites: int) -> dict[str, Array]:
-    found = {"site_potentials": outcar.site_potentials, "born_charges": outcar.born_charges}
-    return {name: array for name, array in found.items() if array is not None and len(array) == n_sites}
+    found = {
+        "site_potentials": (outcar.site_potentials, n_sites),
+        "born_charges": (outcar.born_charges, n_sites),
+        "gamma_frequencies": (outcar.frequencies, 3 * n_sites),
+    }
+    return {name: array for name, (array, length) in found.items() if array is not None and len(array) == length}
 
 
 def _warnings(vasprun: VasprunData, outcar: OutcarData | None, edges: BandEdges) -> list[str]:
-    warnings = [f"the table of {name} in vasprun.xml is damaged and was left out" for name in vasprun.last.damaged]
+    warnings = [f"the table of {name} in vasprun.xml is damaged or not whole and was left out" for name in vasprun.last.damaged]
     for name, array in (("forces", vasprun.last.forces), ("stress", vasprun.last.stress)):
         if array is not None and _finite(array) is None:
             warnings.append(f"the {name} in vasprun.xml are not numbers and were left out")
@@ -252,4 +276,4 @@ def _warnings(vasprun: VasprunData, outcar: OutcarData | None, edges: BandEdges)
         warnings.append("OUTCAR is cut off")
     if outcar is not None and outcar.noncollinear:
         warnings.append("non-collinear moments are not read")
-    return warnings
+    return [*warnings, *response_warnings(vasprun, outcar)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from custodian.custodian import Custodian, CustodianError, ReturnCodeError, ValidationError
 
 from hibana.documents.task import Correction, Failure
+from hibana.vasp import bader
 from hibana.vasp.corrections import correction_of, is_correction, walltime_reached
 from hibana.vasp.errors import NOT_FRESH, UNWRITABLE
 from hibana.vasp.files import find, load_text
@@ -85,10 +86,13 @@ def run_vasp(
     walltime: float | None = None,
     polling_seconds: float | None = None,
     monitor_seconds: float | None = None,
+    keep_densities: bool | None = None,
 ) -> RunReport:
     """Write the inputs and run all stages under custodian.
 
-    VASP runs in a process group of its own that ends with this process, however this process ends.
+    VASP runs in a process group of its own that ends with this process, however this process ends. A run that wrote its
+    all-electron density (LAECHG) is followed by the Bader analysis, whose table stays in the folder instead of the densities
+    (:func:`hibana.vasp.bader.settle`).
 
     Parameters
     ----------
@@ -107,6 +111,8 @@ def run_vasp(
         first run of the allocation.
     polling_seconds, monitor_seconds
         How often to look whether VASP has ended, and at its output.
+    keep_densities
+        Whether the densities stay in the folder; None: as the environment variable HIBANA_KEEP_DENSITIES says.
 
     Raises
     ------
@@ -126,6 +132,8 @@ def run_vasp(
         if failure is not None or walltime_reached(run.log_entries):
             break
     hint: StatusHint = "failed" if failure else "walltime" if walltime_reached(run.log_entries) else "finished"
+    if hint == "finished" and inputs.stages[last].incar.get("LAECHG") is True:
+        _settle_densities(run, keep_densities)
     return RunReport(tuple(run.corrections), hint, failure, time.monotonic() - started, complete=index == last)
 
 
@@ -238,6 +246,14 @@ def _ending(job: GuardedVaspJob) -> Iterator[None]:
         yield
     finally:
         job.end()
+
+
+def _settle_densities(run: _Run, keep: bool | None) -> None:
+    """Make the Bader analysis in the time that is left; what goes wrong with it is said by the reader."""
+    left = bader.SECONDS if run.walltime is None else run.walltime - (time.monotonic() - run.begun)
+    found = bader.settle(run.directory, keep=keep, seconds=max(1.0, min(left, bader.SECONDS)))
+    if isinstance(found, bader.NoBader):
+        LOG.info("no Bader analysis of %s: %s", run.directory, found.reason)
 
 
 def _prepare(inputs: VaspInputs, directory: Path) -> None:

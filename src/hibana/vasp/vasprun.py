@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,35 +16,38 @@ import numpy as np
 from lxml import etree
 from numpy.typing import NDArray
 
+from hibana.vasp.cells import inequivalent_sites
+from hibana.vasp.dynmat import read_dynmat
 from hibana.vasp.numbers import DamagedTableError, inner
+from hibana.vasp.vasprun_header import TAIL, Cell, Header, parse_header, read_cell, read_kpoints, read_vectors
 from hibana.vasp.vasprun_tables import densities_of_states, dielectric_function, eigenvalues
 from hibana.vasp.vasprun_tables import projections as read_projections
 
 Array = NDArray[np.float64]
 
-TAIL = b"</modeling>"
 CALCULATION = b"<calculation>"
 CALCULATION_END = b"</calculation>"
 _LARGE = re.compile(
-    rb"<(eigenvalues|dos|projected|eigenvalues_kpoints_opt|projected_kpoints_opt|dielectricfunction|conductivity)( [^>]*)?>"
+    rb"<(eigenvalues|dos|projected|eigenvalues_kpoints_opt|projected_kpoints_opt"
+    rb"|dielectricfunction|conductivity|dynmat)( [^>]*)?>"
 )
 DENSITY_RESPONSE = (b"", b'comment="density-density"')
 """Labels of the dielectric function from the density response: VASP 5 has none, and writes it first."""
 
-MISPRINTED_SYMBOLS = {"X": "Xe", "r": "Zr"}
-"""VASP cuts the symbol of a few potentials."""
+FINITE_DIFFERENCES = (5, 6)
+"""IBRION of runs whose first ionic step is the crystal and whose later ones are displacements."""
 
+TENSORS = {
+    "forces": "forces",
+    "stress": "stress",
+    "epsilon": "epsilon",
+    "epsilon_scf": "epsilon",
+    "epsilon_ion": "epsilon_ion",
+}
+"""<varray> to field; epsilon_scf is the electronic tensor of finite fields (LCALCEPS)."""
 
-class DamagedVasprunError(ValueError):
-    """A vasprun.xml without a readable header."""
-
-
-@dataclass
-class Cell:
-    """Lattice vectors as rows (3, 3) in Å and fractional coordinates (n, 3)."""
-
-    lattice: Array
-    positions: Array
+DEFAULT_NEDOS = 301
+"""VASP's own number of energies; a run that asks for more is after the DOS."""
 
 
 @dataclass
@@ -72,27 +75,33 @@ class LastStep:
 
 
 @dataclass
-class VasprunData:
-    """What is kept of a vasprun.xml."""
+class VasprunData(Header):
+    """What is kept of a vasprun.xml: its head, and the last ionic step."""
 
     complete: bool
-    generator: dict[str, str]
-    incar: dict[str, Any]
-    parameters: dict[str, Any]
-    species: tuple[str, ...]
-    potcars: tuple[str, ...]
-    valence: float | None
-    kpoint_scheme: dict[str, Any]
-    kpoints: Array
-    kpoint_weights: Array
-    initial: Cell
     final: Cell
     n_ionic_steps: int
     last: LastStep
 
+    @property
+    def valence(self) -> float | None:
+        """Valence electrons of the neutral cell."""
+        return float(self.site_valence.sum()) if len(self.site_valence) else None
 
-def read_vasprun(text: bytes, *, whole: bool = True, projections: bool = True) -> VasprunData:
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to read of the large tables: site projections of the eigenstates, and the tolerance of equivalent sites, Å."""
+
+    projections: bool
+    symprec: float
+
+
+def read_vasprun(text: bytes, *, whole: bool = True, projections: bool = True, symprec: float = 0.01) -> VasprunData:
     """Read a vasprun.xml; a cut-off one gives its last complete ionic step.
+
+    Of finite differences (IBRION = 5 or 6) the energy, forces, stress and cell are those of the first step, the crystal
+    without displacements.
 
     Parameters
     ----------
@@ -102,6 +111,8 @@ def read_vasprun(text: bytes, *, whole: bool = True, projections: bool = True) -
         Whether all of it is there as far as the file system can say.
     projections
         Whether to read the site projections of the eigenstates, the largest table.
+    symprec
+        Tolerance by which sites are equivalent, Å.
 
     Raises
     ------
@@ -110,160 +121,56 @@ def read_vasprun(text: bytes, *, whole: bool = True, projections: bool = True) -
     """
     complete = whole and text.rstrip(b" \r\n\t\0").endswith(TAIL)
     starts = [match.start() for match in re.finditer(CALCULATION, text)]
-    header = _parse_header(text[: starts[0]] if starts else text)
+    header = parse_header(text[: starts[0]] if starts else text)
+    wanted = Wanted(projections, symprec)
     last, n_steps = LastStep(), 0
+    displaced = header.parameters.get("IBRION") in FINITE_DIFFERENCES
     if starts:
         ended = text.endswith(CALCULATION_END, starts[-1], len(text)) or text.find(CALCULATION_END, starts[-1]) >= 0
         n_steps = len(starts) if ended else len(starts) - 1
         if n_steps:
-            begin = starts[n_steps - 1]
-            step = text[begin : text.find(CALCULATION_END, begin) + len(CALCULATION_END)]
-            complete = _read_step(step, last, header, projections) and complete
+            sound = _read_step(_step(text, starts[n_steps - 1]), last, header, wanted)
+            if displaced and n_steps > 1:
+                crystal = LastStep()
+                sound = _read_step(_step(text, starts[0]), crystal, header, wanted) and sound
+                last = _without_displacements(crystal, last)
+            complete = sound and complete
     final = last.cell or header.initial
-    if complete:
+    if complete and not displaced:
         final = _final_cell(text[text.rfind(CALCULATION_END) + len(CALCULATION_END) :]) or final
-    return VasprunData(
-        complete=complete,
-        generator=header.generator,
-        incar=header.incar,
-        parameters=header.parameters,
-        species=header.species,
-        potcars=header.potcars,
-        valence=header.valence,
-        kpoint_scheme=header.kpoint_scheme,
-        kpoints=header.kpoints if last.kpoints is None else last.kpoints,
-        kpoint_weights=header.kpoint_weights if last.kpoint_weights is None else last.kpoint_weights,
-        initial=header.initial,
-        final=final,
-        n_ionic_steps=n_steps,
-        last=last,
+    head = vars(header)
+    if last.kpoints is not None:
+        head = {**head, "kpoints": last.kpoints, "kpoint_weights": last.kpoint_weights}
+    return VasprunData(**head, complete=complete, final=final, n_ionic_steps=n_steps, last=last)
+
+
+def _step(text: bytes, begin: int) -> bytes:
+    return text[begin : text.find(CALCULATION_END, begin) + len(CALCULATION_END)]
+
+
+def _without_displacements(crystal: LastStep, last: LastStep) -> LastStep:
+    """The crystal's step with what the displacements that followed gave: response to them, and what only they have."""
+    of_bands = crystal if "eigenvalues" in crystal.tables else last
+    return replace(
+        crystal,
+        kpoints=of_bands.kpoints,
+        kpoint_weights=of_bands.kpoint_weights,
+        response_steps=(*crystal.response_steps, last.scf_steps, *last.response_steps),
+        epsilon=last.epsilon if crystal.epsilon is None else crystal.epsilon,
+        epsilon_ion=last.epsilon_ion,
+        born_charges=last.born_charges if crystal.born_charges is None else crystal.born_charges,
+        tables={**last.tables, **crystal.tables},
+        damaged=tuple(dict.fromkeys((*crystal.damaged, *last.damaged))),
+        efermi=last.efermi if crystal.efermi is None else crystal.efermi,
     )
-
-
-@dataclass
-class _Header:
-    generator: dict[str, str]
-    incar: dict[str, Any]
-    parameters: dict[str, Any]
-    species: tuple[str, ...]
-    potcars: tuple[str, ...]
-    valence: float | None
-    kpoint_scheme: dict[str, Any]
-    kpoints: Array
-    kpoint_weights: Array
-    initial: Cell
-
-
-def _parse_header(text: bytes) -> _Header:
-    fragment = text if text.rstrip().endswith(TAIL) else text + TAIL
-    try:
-        root = etree.fromstring(fragment, etree.XMLParser(huge_tree=True))
-    except etree.XMLSyntaxError as error:
-        raise DamagedVasprunError(f"the header is not readable: {error}") from error
-    found = {element.get("name", element.tag): element for element in root}
-    missing = {"generator", "parameters", "atominfo", "kpoints", "initialpos"} - found.keys()
-    if missing:
-        raise DamagedVasprunError(f"the header has no {', '.join(sorted(missing))}")
-    species, potcars, valence = _atoms(found["atominfo"])
-    scheme, kpoints, weights = _kpoints(found["kpoints"])
-    incar = found.get("incar")
-    return _Header(
-        generator={item.get("name", ""): (item.text or "").strip() for item in found["generator"]},
-        incar={} if incar is None else _settings(incar),
-        parameters=_settings(found["parameters"]),
-        species=species,
-        potcars=potcars,
-        valence=valence,
-        kpoint_scheme=scheme,
-        kpoints=kpoints,
-        kpoint_weights=weights,
-        initial=_cell(found["initialpos"]),
-    )
-
-
-def _settings(element: Any) -> dict[str, Any]:
-    """Tags of <incar> or <parameters>; of repeated names the first one counts."""
-    values: dict[str, Any] = {}
-    for item in element.iter("i", "v"):
-        name = item.get("name", "").strip()
-        if name and name not in values:
-            value = _value(item)
-            if value is not None:
-                values[name] = value
-    return values
-
-
-def _is_true(word: str) -> bool:
-    return word.strip(".").upper().startswith("T")
-
-
-_CONVERT: dict[str, Callable[[str], Any]] = {"int": int, "string": str, "logical": _is_true}
-"""How the values of a type are read; without a type they are real numbers."""
-
-
-def _value(item: Any) -> Any:
-    """A setting in its type, without the comment old versions keep behind it; None where the print overflowed."""
-    text = re.split(r"[!#]", item.text or "", maxsplit=1)[0].strip()
-    convert = _CONVERT.get(item.get("type", ""), float)
-    try:
-        if item.tag == "i":
-            return convert(text)
-        return [convert(word) for word in text.split()]
-    except ValueError:
-        return None
-
-
-def _atoms(element: Any) -> tuple[tuple[str, ...], tuple[str, ...], float | None]:
-    """Symbol of each site, TITEL of each potential, and the valence electrons of all atoms."""
-    species: tuple[str, ...] = ()
-    potcars: tuple[str, ...] = ()
-    valence: float | None = None
-    for array in element.findall("array"):
-        rows = [[(cell.text or "").strip() for cell in row] for row in array.iterfind("set/rc")]
-        if array.get("name") == "atoms":
-            species = tuple(MISPRINTED_SYMBOLS.get(row[0], row[0]) for row in rows)
-        elif array.get("name") == "atomtypes":
-            potcars = tuple(row[4] for row in rows)
-            valence = sum(int(row[0]) * float(row[3]) for row in rows)
-    return species, potcars, valence
-
-
-def _kpoints(element: Any) -> tuple[dict[str, Any], Array, Array]:
-    points = np.zeros((0, 3))
-    weights = np.zeros(0)
-    for varray in element.findall("varray"):
-        if varray.get("name") == "kpointlist":
-            points = _vectors(varray)
-        elif varray.get("name") == "weights":
-            weights = _vectors(varray).ravel()
-    scheme: dict[str, Any] = {"style": "Reciprocal", "n_points": len(points), "n_zero_weight": int((weights == 0).sum())}
-    generation = element.find("generation")
-    if generation is not None:
-        scheme["style"] = generation.get("param", "Reciprocal")
-        for vector in generation.findall("v"):
-            numbers = (vector.text or "").split()
-            if vector.get("name") == "divisions":
-                scheme["divisions"] = [int(number) for number in numbers]
-            elif vector.get("name") == "usershift":
-                scheme["shift"] = [float(number) for number in numbers]
-    return scheme, points, weights
-
-
-def _vectors(varray: Any) -> Array:
-    return np.loadtxt([row.text for row in varray.iterfind("v")], ndmin=2)
-
-
-def _cell(element: Any) -> Cell:
-    found = {varray.get("name"): varray for varray in element.iter("varray")}
-    return Cell(_vectors(found["basis"]), _vectors(found["positions"]))
 
 
 def _final_cell(tail: bytes) -> Cell | None:
     begin, end = tail.find(b'<structure name="finalpos"'), tail.find(b"</structure>")
-    return _cell(etree.fromstring(tail[begin : end + len(b"</structure>")])) if 0 <= begin < end else None
+    return read_cell(etree.fromstring(tail[begin : end + len(b"</structure>")])) if 0 <= begin < end else None
 
 
-def _read_step(step: bytes, last: LastStep, header: _Header, projections: bool) -> bool:
+def _read_step(step: bytes, last: LastStep, header: Header, wanted: Wanted) -> bool:
     """Fill ``last`` from one <calculation>; False where the XML is broken."""
     small, large = _cut(step)
     try:
@@ -271,7 +178,7 @@ def _read_step(step: bytes, last: LastStep, header: _Header, projections: bool) 
     except etree.XMLSyntaxError:
         return False
     _read_small(root, last)
-    _read_large(large, last, header, projections)
+    _read_large(large, last, header, wanted)
     nk = last.tables["eigenvalues"].shape[1] if "eigenvalues" in last.tables else len(header.kpoints)
     if nk == len(header.kpoints):
         last.kpoints = last.kpoint_weights = None
@@ -297,16 +204,16 @@ def _read_small(root: Any, last: LastStep) -> None:
     last.response_steps = tuple(len(loop) for loop in loops[1:])
     last.energy = _energy(root.find("energy"), loops[0][-1] if loops[0] else None)
     if (structure := root.find("structure")) is not None:
-        last.cell = _cell(structure)
+        last.cell = read_cell(structure)
     varrays = {varray.get("name"): varray for varray in root.findall("varray")}
-    for name in ("forces", "stress", "epsilon", "epsilon_ion"):
+    for name, attribute in TENSORS.items():
         if name in varrays:
-            setattr(last, name, _vectors(varrays[name]))
+            setattr(last, attribute, read_vectors(varrays[name]))
     for array in root.findall("array"):
         if array.get("name") == "born_charges":
-            last.born_charges = np.array([_vectors(ion) for ion in array.iterfind("set")])
+            last.born_charges = np.array([read_vectors(ion) for ion in array.iterfind("set")])
     for element in root.findall("kpoints"):
-        _, last.kpoints, last.kpoint_weights = _kpoints(element)
+        _, last.kpoints, last.kpoint_weights = read_kpoints(element)
 
 
 def _loops(root: Any) -> list[list[Any]]:
@@ -353,17 +260,22 @@ def _energies(element: Any) -> dict[str, float]:
     return {name: float("nan") if "*" in text else float(text) for name, text in texts.items() if text}
 
 
-def _read_large(large: list[tuple[bytes, bytes, bytes]], last: LastStep, header: _Header, projections: bool) -> None:
+def _read_large(large: list[tuple[bytes, bytes, bytes]], last: LastStep, header: Header, wanted: Wanted) -> None:
     plain = {name: content for name, attributes, content in reversed(large) if not attributes}
-    wanted: list[tuple[str, bytes | None, Callable[[bytes], dict[str, Array]]]] = [
+    readers: list[tuple[str, bytes | None, Callable[[bytes], dict[str, Array]]]] = [
         ("eigenvalues", _last_eigenvalues(plain), eigenvalues),
-        ("dos", plain.get(b"dos"), partial(densities_of_states, species=header.species)),
-        ("projections", plain.get(b"projected") if projections else None, partial(read_projections, species=header.species)),
+        ("dos", plain.get(b"dos"), partial(densities_of_states, species=header.species, sites=_sites(last, header, wanted))),
+        (
+            "projections",
+            plain.get(b"projected") if wanted.projections else None,
+            partial(read_projections, species=header.species),
+        ),
         ("dielectric", _density_response(large, header), dielectric_function),
+        ("force constants", plain.get(b"dynmat"), partial(_force_constants, masses=header.masses)),
     ]
     last.efermi = _efermi(plain.get(b"dos", b""))
     damaged = []
-    for name, content, read in wanted:
+    for name, content, read in readers:
         if content is not None:
             try:
                 last.tables.update(read(content))
@@ -372,12 +284,25 @@ def _read_large(large: list[tuple[bytes, bytes, bytes]], last: LastStep, header:
     last.damaged = tuple(damaged)
 
 
+def _sites(last: LastStep, header: Header, wanted: Wanted) -> Callable[[], NDArray[np.intp] | None] | None:
+    """How to find the sites whose DOS is kept; None for a run that is not after the DOS."""
+    parameters = header.parameters
+    if int(parameters.get("NEDOS", 0)) <= DEFAULT_NEDOS or parameters.get("LOPTICS"):
+        return None
+    return partial(inequivalent_sites, last.cell or header.initial, header.species, wanted.symprec)
+
+
+def _force_constants(xml: bytes, masses: Array) -> dict[str, Array]:
+    found = read_dynmat(xml, masses)
+    return {"force_constants": found.force_constants, "gamma_frequencies": found.frequencies}
+
+
 def _last_eigenvalues(plain: dict[bytes, bytes]) -> bytes | None:
     """The table beside the projections, where there is one: its occupations were made anew."""
     return inner(plain.get(b"projected", b""), b"eigenvalues") or plain.get(b"eigenvalues")
 
 
-def _density_response(large: list[tuple[bytes, bytes, bytes]], header: _Header) -> bytes | None:
+def _density_response(large: list[tuple[bytes, bytes, bytes]], header: Header) -> bytes | None:
     """The optical dielectric function; without LOPTICS the table of that name is the ionic one of DFPT."""
     if not (header.parameters.get("LOPTICS") or header.incar.get("LOPTICS")):
         return None

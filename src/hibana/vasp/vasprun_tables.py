@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,25 @@ def eigenvalues(xml: bytes) -> dict[str, Array]:
     return {"eigenvalues": values[..., 0], "occupations": values[..., 1]}
 
 
-def densities_of_states(xml: bytes, species: tuple[str, ...]) -> dict[str, Array]:
-    """Total DOS (nspin, ne) and partial DOS (n_elements, nspin, 4, ne); of spinors' four parts the first one counts."""
+def densities_of_states(
+    xml: bytes, species: tuple[str, ...], sites: Callable[[], NDArray[np.intp] | None] | None = None
+) -> dict[str, Array]:
+    """Total DOS (nspin, ne), partial DOS (n_elements, nspin, 4, ne), and the DOS of some sites; of spinors' four parts the first.
+
+    Parameters
+    ----------
+    xml
+        Content of <dos>.
+    species
+        Symbol of each site.
+    sites
+        Gives the sites (m,) whose DOS (m, nspin, 4, ne) is kept; asked only where there is a partial DOS.
+
+    Raises
+    ------
+    DamagedTableError
+        If a table does not have the numbers it should have.
+    """
     total = inner(xml, b"total") or b""
     nspin = total.count(b'comment="spin ')
     values = table(total, (nspin, -1, 3))
@@ -32,9 +50,12 @@ def densities_of_states(xml: bytes, species: tuple[str, ...]) -> dict[str, Array
     by_ion = inner(xml, b"partial")
     if by_ion is not None and b"<r>" in by_ion:
         shells = _shells(_FIELD.findall(by_ion)[1:])
-        ions = table(by_ion, (len(species), nspin, values.shape[1], len(shells) + 1))
-        summed = _by_element_and_shell(ions[:, :keep, :, 1:], species, shells)
-        found["dos_partial"] = np.moveaxis(summed, -1, 2)
+        ions = table(by_ion, (len(species), nspin, values.shape[1], len(shells) + 1))[:, :keep, :, 1:]
+        found["dos_partial"] = np.moveaxis(_by_element_and_shell(ions, species, shells), -1, 2)
+        kept = sites() if sites is not None else None
+        if kept is not None:
+            found["inequivalent_sites"] = kept
+            found["site_dos"] = np.moveaxis(_by_shell(ions[kept], shells), -1, 2)
     return found
 
 
@@ -65,13 +86,20 @@ def _shells(names: list[bytes]) -> list[int]:
         raise DamagedTableError(f"unknown orbital among {letters}") from error
 
 
+def _by_shell(ions: Array, shells: list[int]) -> Array:
+    """Sum the columns (..., n_columns) of each shell to (..., 4)."""
+    columns = np.array(shells)
+    summed = np.zeros((*ions.shape[:-1], 4))
+    for shell in set(shells):
+        ions[..., columns == shell].sum(axis=-1, out=summed[..., shell])
+    return summed
+
+
 def _by_element_and_shell(ions: Array, species: tuple[str, ...], shells: list[int]) -> Array:
     """Sum (n_ions, ..., n_columns) to (n_elements, ..., 4), elements in the order of their first appearance."""
     elements = list(dict.fromkeys(species))
     rows = np.array([elements.index(symbol) for symbol in species])
     summed = np.zeros((len(elements), *ions.shape[1:-1], 4))
-    columns = np.array(shells)
-    for shell in range(4):
-        if np.any(columns == shell):
-            np.add.at(summed[..., shell], rows, ions[..., columns == shell].sum(axis=-1))
+    for row, ion in zip(rows, ions, strict=True):
+        summed[row] += _by_shell(ion, shells)
     return summed
