@@ -65,15 +65,15 @@ def hibana_flows(candidate) -> list:
     from jobflow import Flow
 
     from hibana.documents.spec import Prior
-    from hibana.flows.electronic import decide, electronic_flow
+    from hibana.flows.bulk import bulk_flow, decide
     from hibana.flows.messages import Answer
 
-    flow = electronic_flow(candidate, "pbesol-demo", "gpaw-rehearsal")
+    flow = bulk_flow(candidate, "pbesol-demo", "gpaw-rehearsal", "electronic")
     material, series = flow.jobs[0].function_args[:2]
     answer = Answer(
         status="converged", address="0" * 64, crystal=candidate.crystal, prior=Prior(band_gap=4.5), gap_class="gapped"
     ).plain()
-    return [flow, Flow([decide.original(material, series, answer, answer, answer).replace])]
+    return [flow, Flow([decide.original(material, series, "hse06", answer, {"band": answer, "dos": answer}).replace])]
 
 
 def atomate2_flow(structure):

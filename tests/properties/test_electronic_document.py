@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+
 from flow_documents import MATERIAL as MATERIAL_OF_MGO
 from flow_documents import METAL, MGO, NOW, UNKNOWN, A, gapped, task
-
+from hibana.documents.properties import ElectronicDoc, RelaxationDoc
 from hibana.documents.spec import Prior
 from hibana.documents.task import Failure
 from hibana.flows.collect import outcome
-from hibana.flows.curate import Evidence, build_electronic, build_relaxation
+from hibana.properties.electronic import build_electronic
+from hibana.properties.evidence import Evidence
+from hibana.properties.registry import build_documents
+from hibana.properties.relaxation import build_relaxation
 from hibana.protocol.protocol import load_protocol
 
 
@@ -17,14 +21,32 @@ def evidence(reasons=None, **tasks) -> Evidence:
     return Evidence(MATERIAL_OF_MGO, load_protocol("pbesol-demo"), tasks, NOW, reasons or {})
 
 
-def complete(**changes) -> Evidence:
+def relaxation_of(found: Evidence) -> RelaxationDoc:
+    document = build_relaxation(found).document
+    assert isinstance(document, RelaxationDoc)
+    return document
+
+
+def electronic_of(found: Evidence) -> ElectronicDoc:
+    document = build_electronic(found).document
+    assert isinstance(document, ElectronicDoc)
+    return document
+
+
+def ended(found: Evidence) -> tuple[str, str]:
+    """Outcome of the flow ``electronic``."""
+    documents = [item.document for item in build_documents(found)]
+    return outcome(documents, "electronic", found.why_not("structure_opt"))
+
+
+def complete(reasons=None, **changes) -> Evidence:
     tasks = {
         "structure_opt": task("structure_opt"),
         "band": task("band", edges=gapped(4.6)),
         "dos": task("dos", edges=gapped(4.6)),
         "hse06_nsc": task("hse06_nsc", edges=gapped(6.5)),
     }
-    return evidence(**{name: item for name, item in {**tasks, **changes}.items() if item is not None})
+    return evidence(reasons, **{name: item for name, item in {**tasks, **changes}.items() if item is not None})
 
 
 def failed(step: str):
@@ -33,7 +55,7 @@ def failed(step: str):
 
 
 def test_relaxation_gives_conventional_lattice():
-    doc = build_relaxation(complete())
+    doc = relaxation_of(complete())
     assert (doc.a, doc.b, doc.c) == pytest.approx((A, A, A))
     assert (doc.alpha, doc.beta, doc.gamma) == pytest.approx((90, 90, 90))
     assert doc.volume_per_atom == pytest.approx(A**3 / 8)
@@ -44,13 +66,13 @@ def test_relaxation_gives_conventional_lattice():
 
 def test_a_changed_space_group_is_flagged():
     long = ((0.0, A / 2, A / 2), (A / 2, 0.0, A / 2), (A / 2 * 1.1, A / 2 * 1.1, 0.0))
-    doc = build_relaxation(complete(structure_opt=task("structure_opt", final=MGO.model_copy(update={"lattice": long}))))
+    doc = relaxation_of(complete(structure_opt=task("structure_opt", final=MGO.model_copy(update={"lattice": long}))))
     assert doc.space_group_number != 225
     assert any("space group changed from 225" in flag for flag in doc.flags)
 
 
 def test_failed_relaxation_has_no_numbers_but_a_reason():
-    doc = build_relaxation(evidence(structure_opt=failed("structure_opt")))
+    doc = relaxation_of(evidence(structure_opt=failed("structure_opt")))
     assert doc.status == "unavailable"
     assert doc.reason == "zpotrf: LAPACK failed"
     assert doc.a is None
@@ -60,21 +82,21 @@ def test_failed_relaxation_has_no_numbers_but_a_reason():
 def test_a_relaxation_that_never_settles_is_no_answer():
     reason = "no round converged at its first ionic step; 10 were done"
     last = task("structure_opt", n_ionic_steps=3, round=10)
-    doc = build_relaxation(evidence({"structure_opt": reason}, structure_opt=last))
+    doc = relaxation_of(evidence({"structure_opt": reason}, structure_opt=last))
     assert (doc.status, doc.reason, doc.n_rounds) == ("unavailable", reason, 10)
 
 
 def test_complete_electronic():
-    doc = build_electronic(complete())
+    doc = electronic_of(complete())
     assert (doc.status, doc.reason, doc.flags) == ("complete", None, ())
     assert (doc.band_gap_pbesol, doc.band_gap_dos, doc.band_gap_hse06_nsc) == (4.6, 4.6, 6.5)
     assert doc.cbm - doc.vbm == pytest.approx(doc.band_gap_pbesol)
     assert set(doc.addresses) == {"structure_opt", "band", "dos", "hse06_nsc"}
-    assert outcome(complete()) == ("done", "every step has its answer")
+    assert ended(complete()) == ("done", "every step has its answer")
 
 
 def test_metal_is_complete_without_hybrid_gap():
-    doc = build_electronic(complete(band=task("band", edges=METAL), dos=task("dos", edges=METAL), hse06_nsc=None))
+    doc = electronic_of(complete(band=task("band", edges=METAL), dos=task("dos", edges=METAL), hse06_nsc=None))
     assert (doc.status, doc.gap_class, doc.band_gap_pbesol, doc.band_gap_hse06_nsc) == ("complete", "metal", 0.0, None)
     assert doc.vbm is None
 
@@ -82,28 +104,34 @@ def test_metal_is_complete_without_hybrid_gap():
 @pytest.mark.parametrize("who", ["band", "dos"])
 def test_a_metal_in_one_sampling_is_a_metal_and_flagged(who):
     other = {"band": "dos", "dos": "band"}[who]
-    doc = build_electronic(complete(hse06_nsc=None, **{who: task(who, edges=METAL), other: task(other, edges=gapped(0.3))}))
+    doc = electronic_of(complete(hse06_nsc=None, **{who: task(who, edges=METAL), other: task(other, edges=gapped(0.3))}))
     assert (doc.gap_class, doc.band_gap_pbesol, doc.vbm) == ("metal", 0.0, None)
     assert any("the band run says" in flag for flag in doc.flags)
 
 
 @pytest.mark.parametrize("band", [None, failed("band"), task("band", edges=UNKNOWN)])
 def test_unknown_is_never_a_metal(band):
-    doc = build_electronic(complete(band=band, hse06_nsc=None))
+    doc = electronic_of(complete({"band": "the job ended with an error"} if band is None else None, band=band, hse06_nsc=None))
     assert (doc.gap_class, doc.band_gap_pbesol, doc.status) == ("unknown", None, "unavailable")
     assert doc.reason.startswith("band") or doc.reason.startswith("the band run")
     assert doc.band_gap_dos == 4.6
 
 
 def test_missing_parts_make_it_partial_with_all_reasons():
-    doc = build_electronic(complete(dos=failed("dos"), hse06_nsc=None))
+    found = complete({"hse06_nsc": "the job ended with an error"}, dos=failed("dos"), hse06_nsc=None)
+    doc = electronic_of(found)
     assert doc.status == "partial"
-    assert doc.reason == "dos: zpotrf: LAPACK failed; hse06_nsc: not calculated"
-    assert outcome(complete(dos=failed("dos"), hse06_nsc=None))[0] == "partial"
+    assert doc.reason == "dos: zpotrf: LAPACK failed; hse06_nsc: the job ended with an error"
+    assert ended(found)[0] == "partial"
+
+
+def test_what_was_not_asked_for_is_not_missing():
+    assert electronic_of(complete(hse06_nsc=None)).status == "complete"
+    assert electronic_of(complete(hse06_nsc=None, dos=None)).status == "complete"
 
 
 def test_flags_and_corrections_of_runs_are_carried_over():
-    doc = build_electronic(complete(dos=task("dos", flags=("VaspErrorHandler corrected brmix (flagged)",))))
+    doc = electronic_of(complete(dos=task("dos", flags=("VaspErrorHandler corrected brmix (flagged)",))))
     assert doc.flags == ("dos: VaspErrorHandler corrected brmix (flagged)",)
 
 
@@ -125,26 +153,26 @@ def test_flags_and_corrections_of_runs_are_carried_over():
     ],
 )
 def test_gaps_that_contradict_each_other_are_flagged(changes, said):
-    assert any(said in flag for flag in build_electronic(complete(**changes)).flags)
+    assert any(said in flag for flag in electronic_of(complete(**changes)).flags)
 
 
 def test_a_hybrid_step_on_the_same_edges_is_not_flagged():
     hybrid = task("hse06_nsc", edges=gapped(6.5), semilocal_edges=gapped(4.63))
-    assert build_electronic(complete(hse06_nsc=hybrid)).flags == ()
+    assert electronic_of(complete(hse06_nsc=hybrid)).flags == ()
 
 
 def test_nothing_calculated_is_nothing_to_say():
     with pytest.raises(ValueError, match="no relaxation"):
-        build_relaxation(evidence())
+        relaxation_of(evidence())
     with pytest.raises(ValueError, match="no calculation"):
-        build_electronic(evidence())
-    assert outcome(evidence({"structure_opt": "the job ended with an error"})) == (
+        electronic_of(evidence())
+    assert ended(evidence({"structure_opt": "the job ended with an error"})) == (
         "failed",
         "relaxation: the job ended with an error",
     )
 
 
 def test_a_hybrid_run_without_readable_edges_leaves_the_property_partial():
-    doc = build_electronic(complete(hse06_nsc=task("hse06_nsc", edges=UNKNOWN)))
+    doc = electronic_of(complete(hse06_nsc=task("hse06_nsc", edges=UNKNOWN)))
     assert (doc.status, doc.band_gap_hse06_nsc) == ("partial", None)
     assert "hse06_nsc" in doc.reason

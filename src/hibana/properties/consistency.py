@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hibana.documents.candidate import Material
 from hibana.documents.task import TaskDoc
-from hibana.flows.messages import Material
 
 if TYPE_CHECKING:
+    from hibana.properties.evidence import Evidence
     from hibana.protocol.protocol import Protocol
 
 GAP_TOLERANCE = 0.01
@@ -15,6 +16,12 @@ GAP_TOLERANCE = 0.01
 
 EDGE_TOLERANCE = 0.1
 """eV; by how much the semilocal gap on the k-points of the hybrid step may exceed that of the band run."""
+
+EXCHANGE_TOLERANCE = 1e-3
+"""By how much AEXX as run may differ from the dielectric run's; a repeated dielectric run differs by less."""
+
+HYBRID_TITLES = {"hse06_nsc": "HSE06", "ddh_nsc": "dielectric-dependent hybrid"}
+"""Hybrid steps and what they are called in flags."""
 
 SAMPLING_TOLERANCE = 0.3
 """eV; by how much the gap on the mesh of the DOS may exceed that on path and mesh, whose extrema lie between its points."""
@@ -28,20 +35,22 @@ def relaxation_flags(material: Material, task: TaskDoc, space_group_number: int)
     return tuple(flags)
 
 
-def electronic_flags(
-    relaxation: TaskDoc | None, band: TaskDoc | None, dos: TaskDoc | None, hybrid: TaskDoc | None, protocol: Protocol
-) -> tuple[str, ...]:
+def electronic_flags(evidence: Evidence) -> tuple[str, ...]:
     """Flags of the runs with an answer, and of their gaps against each other."""
+    band, dos = evidence.answer("band"), evidence.answer("dos")
     flags: list[str] = []
-    for step, run in (("band", band), ("dos", dos), ("hse06_nsc", hybrid)):
-        if run is not None:
-            flags += run_flags(step, run)
+    for step in ("band", "dos", *HYBRID_TITLES):
+        run = evidence.answer(step)
+        flags += [] if run is None else run_flags(step, run)
     if band is not None and dos is not None:
         flags += _band_against_dos(band, dos)
-    if relaxation is not None and band is not None:
-        flags += _mesh_against_gap(band, protocol)
-    if band is not None and hybrid is not None:
-        flags += _hybrid_against_band(hybrid, band)
+    if "structure_opt" in evidence.tasks and band is not None:
+        flags += _mesh_against_gap(band, evidence.protocol)
+    for step, title in HYBRID_TITLES.items():
+        hybrid = evidence.answer(step)
+        if band is not None and hybrid is not None:
+            flags += _hybrid_against_band(hybrid, band, title)
+    flags += _exchange_against_dielectric(evidence.answer("ddh_nsc"), evidence.answer("dielectric"))
     return tuple(dict.fromkeys(flags))
 
 
@@ -77,17 +86,28 @@ def _mesh_against_gap(band: TaskDoc, protocol: Protocol) -> list[str]:
     return [f"k-points were chosen for a gap of {chosen:.3f} eV, but the band run finds {found:.3f} eV"]
 
 
-def _hybrid_against_band(hybrid: TaskDoc, band: TaskDoc) -> list[str]:
+def _hybrid_against_band(hybrid: TaskDoc, band: TaskDoc, title: str) -> list[str]:
     """The hybrid gap is not below the semilocal one on the same k-points, and these do not miss the band edges."""
     gap, path = hybrid.edges.band_gap, band.edges.band_gap
     same = None if hybrid.semilocal_edges is None else hybrid.semilocal_edges.band_gap
     below = path if same is None else same
     flags = []
     if gap is not None and below is not None and gap < below - GAP_TOLERANCE:
-        flags.append(f"the HSE06 gap, {gap:.3f} eV, is below the PBEsol gap, {below:.3f} eV")
+        flags.append(f"the {title} gap, {gap:.3f} eV, is below the PBEsol gap, {below:.3f} eV")
     if same is not None and path is not None and same > path + EDGE_TOLERANCE:
         flags.append(
-            f"the k-points of the HSE06 step miss the band edges: the PBEsol gap is {same:.3f} eV on them, {path:.3f} eV in the "
-            "band run"
+            f"the k-points of the {title} step miss the band edges: the PBEsol gap is {same:.3f} eV on them, "
+            f"{path:.3f} eV in the band run"
         )
     return flags
+
+
+def _exchange_against_dielectric(hybrid: TaskDoc | None, dielectric: TaskDoc | None) -> list[str]:
+    """The share of exact exchange of the run is the inverse of the mean dielectric constant of the run it follows."""
+    tensor = None if dielectric is None else dielectric.epsilon_electronic
+    if hybrid is None or tensor is None:
+        return []
+    used, expected = hybrid.inputs.incar.get("AEXX"), 3 / sum(tensor[axis][axis] for axis in range(3))
+    if used is None or abs(float(used) - expected) <= EXCHANGE_TOLERANCE:
+        return []
+    return [f"the dielectric-dependent hybrid was run with AEXX = {float(used):.4f}, the dielectric run gives {expected:.4f}"]

@@ -1,0 +1,1 @@
+"""Pure functions from what the code said to what is claimed of a material."""
