@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.io.vasp import Vasprun
 
-from hibana.properties.edge_characters import EdgeCharacter, state_character, window_character
+from hibana.properties.edge_characters import EdgeCharacter, window_character
 from hibana.properties.p_centre import p_centre_below
 from hibana.vasp.reader import read_run
 
@@ -50,34 +50,6 @@ def test_shares_sum_to_one_and_do_not_depend_on_the_scale(values):
 def test_nothing_and_no_numbers_have_no_character():
     assert EdgeCharacter.of(np.zeros((1, 4)), ("O",)) is None
     assert EdgeCharacter.of(np.full((1, 4), np.nan), ("O",)) is None
-
-
-def test_degenerate_states_are_averaged_and_others_left_out():
-    eigenvalues = np.array([[[0.0, 1.0, 1.0], [-1.0, 0.5, 0.9995]]])
-    projections = np.zeros((1, 2, 3, 1, 4))
-    projections[0, 0, 1, 0] = [0.4, 0, 0, 0]
-    projections[0, 0, 2, 0] = [0, 0.3, 0, 0]
-    projections[0, 1, 2, 0] = [0, 0, 0.3, 0]
-    projections[0, 1, 1, 0] = [0, 0, 0, 9]
-    found = state_character(eigenvalues, projections, ("O",), 1.0)
-    assert (found.s, found.p, found.d, found.f) == pytest.approx((0.4, 0.3, 0.3, 0))
-    assert state_character(eigenvalues, projections, ("O",), 2.0) is None
-
-
-@pytest.mark.parametrize("name", ["MgO_band_pbesol", "MgO_dos_pbesol", "MgO_band_nhse"])
-def test_states_of_mgo_have_the_characters_of_their_representations(recorded, name):
-    """At Γ of rock salt the VBM is of Γ15 and holds no s, the CBM of Γ1 and holds no p; the anion makes the VBM."""
-    document, arrays = run(recorded, name)
-    found = [
-        state_character(arrays["eigenvalues"], arrays["projections"], elements(document), edge)
-        for edge in (document.edges.vbm, document.edges.cbm)
-    ]
-    vbm, cbm = found
-    assert vbm.s == pytest.approx(0, abs=2e-3)
-    assert vbm.p == pytest.approx(1, abs=2e-3)
-    assert cbm.s == pytest.approx(1, abs=2e-3)
-    assert vbm.elements["O"][1] > 0.9
-    assert min(cbm.elements["Mg"][0], cbm.elements["O"][0]) > 0.3
 
 
 def test_published_character_of_the_conduction_band_of_mgo(recorded):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from flow_documents import MATERIAL as MATERIAL_OF_MGO
 from flow_documents import METAL, MGO, NOW, UNKNOWN, A, gapped, task
+from hibana.documents.arrays import pack, unpack
 from hibana.documents.properties import ElectronicDoc, RelaxationDoc
 from hibana.documents.spec import Prior
 from hibana.documents.task import Failure
 from hibana.flows.collect import outcome
 from hibana.properties.electronic import build_electronic
 from hibana.properties.evidence import Evidence
+from hibana.properties.masses import EffectiveMasses
 from hibana.properties.registry import build_documents
 from hibana.properties.relaxation import build_relaxation
 from hibana.protocol.protocol import load_protocol
@@ -52,6 +57,46 @@ def complete(reasons=None, **changes) -> Evidence:
 def failed(step: str):
     failure = Failure(kind="zpotrf", message="LAPACK failed")
     return task(step, status="failed", failure=failure, edges=UNKNOWN)
+
+
+def with_dos_arrays(**arrays) -> Evidence:
+    """Evidence whose dos run has arrays."""
+    packed = {name: pack(values) for name, values in arrays.items()}
+    stored = {item.ref: unpack(item) for item in packed.values()}
+    dos = task("dos", edges=gapped(4.6), arrays={name: item.ref for name, item in packed.items()})
+    return replace(complete(dos=dos), array=stored.__getitem__)
+
+
+def test_characters_are_those_of_the_dos_at_its_edges():
+    energies = np.arange(0.0, 7.0, 0.01)
+    partial = np.zeros((2, 1, 4, len(energies)))
+    partial[1, 0, 1, energies <= 1.0] = 3.0  # O p below the VBM at 1.0 eV
+    partial[0, 0, 0, energies >= 5.6] = 3.0  # Mg s and O p above the CBM at 5.6 eV
+    partial[1, 0, 1, energies >= 5.6] = 1.0
+    doc = electronic_of(with_dos_arrays(dos_energies=energies, dos_partial=partial))
+    assert (doc.vbm_s, doc.vbm_p, doc.vbm_d, doc.vbm_f) == pytest.approx((0, 1, 0, 0))
+    assert (doc.cbm_s, doc.cbm_p) == pytest.approx((0.75, 0.25))
+    assert electronic_of(complete()).vbm_p is None
+
+
+def test_masses_are_turned_to_the_conventional_axes_or_have_a_reason(monkeypatch):
+    bands = with_dos_arrays(kpoints=np.zeros((1, 3)), eigenvalues=np.zeros((1, 1, 8)))
+    monkeypatch.setattr("hibana.properties.electronic.available", lambda: False)
+    assert electronic_of(bands).masses_reason == "BoltzTraP2 is not installed"
+    monkeypatch.setattr("hibana.properties.electronic.available", lambda: True)
+    assert "no bands" in electronic_of(complete()).masses_reason
+    tensors = EffectiveMasses(electron=np.diag([0.1, 0.2, 0.3]), hole=np.eye(3), temperature=300, concentration=1e18)
+    monkeypatch.setattr("hibana.properties.electronic.effective_masses", lambda *_, **__: tensors)
+    doc = electronic_of(bands)
+    assert doc.masses_reason is None
+    assert doc.electron_mass_average == pytest.approx(0.2)
+    assert np.linalg.eigvalsh(doc.electron_mass) == pytest.approx([0.1, 0.2, 0.3])
+
+    def fails(*_, **__):
+        raise ValueError("too few points")
+
+    monkeypatch.setattr("hibana.properties.electronic.effective_masses", fails)
+    assert electronic_of(bands).masses_reason == "BoltzTraP2: too few points"
 
 
 def test_relaxation_gives_conventional_lattice():

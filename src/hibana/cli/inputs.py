@@ -23,7 +23,7 @@ def inputs(
     directory: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
     task: Annotated[str, typer.Option("--task", "-t", help="vise's task: structure_opt, band, dos, ...")] = "structure_opt",
     functional: Annotated[
-        str | None, typer.Option("--functional", "-f", help="pbesol, or hse06_nsc or ddh_nsc with the task band; default: the protocol's.")
+        str | None, typer.Option("--functional", "-f", help="pbesol; hse06_nsc or ddh_nsc with the task band.")
     ] = None,
     protocol: Annotated[str, typer.Option("--protocol", "-p", help="Name of a protocol, or path of its file.")] = "pbesol",
     gap: Annotated[float | None, typer.Option("--gap", min=0.0, help="Band gap in eV if known, 0 for a metal.")] = None,

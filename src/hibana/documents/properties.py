@@ -198,28 +198,41 @@ class ElectronicDoc(PropertyDoc):
     recipe_ddh_nsc: Annotated[str | None, From("ddh_nsc")] = Field(
         default=None, description="How the dielectric-dependent hybrid was evaluated: subrot or eigenval."
     )
-    vbm_s: Annotated[float | None, Unit("1"), From("band")] = Field(
-        default=None, description="Share of s orbitals in the valence-band maximum, PBEsol."
+    vbm_s: Annotated[float | None, Unit("1"), From("dos")] = Field(
+        default=None, description="Share of s orbitals in the PBEsol states within 0.5 eV of the valence-band maximum."
     )
-    vbm_p: Annotated[float | None, Unit("1"), From("band")] = Field(
-        default=None, description="Share of p orbitals in the valence-band maximum, PBEsol."
+    vbm_p: Annotated[float | None, Unit("1"), From("dos")] = Field(
+        default=None, description="Share of p orbitals in the PBEsol states within 0.5 eV of the valence-band maximum."
     )
-    vbm_d: Annotated[float | None, Unit("1"), From("band")] = Field(
-        default=None, description="Share of d orbitals in the valence-band maximum, PBEsol."
+    vbm_d: Annotated[float | None, Unit("1"), From("dos")] = Field(
+        default=None, description="Share of d orbitals in the PBEsol states within 0.5 eV of the valence-band maximum."
     )
-    vbm_f: Annotated[float | None, Unit("1"), From("band")] = Field(
-        default=None, description="Share of f orbitals in the valence-band maximum, PBEsol."
+    vbm_f: Annotated[float | None, Unit("1"), From("dos")] = Field(
+        default=None, description="Share of f orbitals in the PBEsol states within 0.5 eV of the valence-band maximum."
     )
-    cbm_s: Annotated[float | None, Unit("1"), From("band")] = Field(
-        default=None, description="Share of s orbitals in the conduction-band minimum, PBEsol."
+    cbm_s: Annotated[float | None, Unit("1"), From("dos")] = Field(
+        default=None, description="Share of s orbitals in the PBEsol states within 0.5 eV of the conduction-band minimum."
     )
-    cbm_p: Annotated[float | None, Unit("1"), From("band")] = Field(
-        default=None, description="Share of p orbitals in the conduction-band minimum, PBEsol."
+    cbm_p: Annotated[float | None, Unit("1"), From("dos")] = Field(
+        default=None, description="Share of p orbitals in the PBEsol states within 0.5 eV of the conduction-band minimum."
     )
-    cbm_d: Annotated[float | None, Unit("1"), From("band")] = Field(
-        default=None, description="Share of d orbitals in the conduction-band minimum, PBEsol."
+    cbm_d: Annotated[float | None, Unit("1"), From("dos")] = Field(
+        default=None, description="Share of d orbitals in the PBEsol states within 0.5 eV of the conduction-band minimum."
     )
-    cbm_f: Annotated[float | None, Unit("1"), From("band")] = Field(
-        default=None, description="Share of f orbitals in the conduction-band minimum, PBEsol."
+    cbm_f: Annotated[float | None, Unit("1"), From("dos")] = Field(
+        default=None, description="Share of f orbitals in the PBEsol states within 0.5 eV of the conduction-band minimum."
     )
+    electron_mass: Annotated[Matrix | None, Unit("m_e"), From("dos")] = Field(
+        default=None, description="Conductivity effective mass of electrons at 300 K and 10^18 per cm^3, conventional axes."
+    )
+    hole_mass: Annotated[Matrix | None, Unit("m_e"), From("dos")] = Field(
+        default=None, description="Conductivity effective mass of holes at 300 K and 10^18 per cm^3, conventional axes."
+    )
+    electron_mass_average: Annotated[float | None, Unit("m_e"), From("dos")] = Field(
+        default=None, description="Third of the trace of the effective-mass tensor of electrons."
+    )
+    hole_mass_average: Annotated[float | None, Unit("m_e"), From("dos")] = Field(
+        default=None, description="Third of the trace of the effective-mass tensor of holes."
+    )
+    masses_reason: Annotated[str | None, From("dos")] = Field(default=None, description="Why there are no effective masses.")
     magnetization: Annotated[float | None, Unit("μB"), From("band")] = Field(default=None, description="Total moment per cell.")

@@ -12,9 +12,6 @@ Array = NDArray[np.float64]
 
 ORBITALS = "spdf"
 
-DEGENERATE = 1e-3
-"""States within this of an edge belong to it, eV."""
-
 WIDTH = 0.5
 """How far the density of states counts as the band edge, eV. Chosen among widths from 0.1 to 10 eV because it gives the
 published s share of MgO's CBM; no other compound has been compared."""
@@ -47,35 +44,6 @@ class EdgeCharacter:
         shares = weights / total
         s, p, d, f = (float(share) for share in shares.sum(axis=0))
         return cls(s, p, d, f, {name: _four(row) for name, row in zip(elements, shares, strict=True)})
-
-
-def state_character(
-    eigenvalues: Array, projections: Array, elements: Sequence[str], edge: float, *, tolerance: float = DEGENERATE
-) -> EdgeCharacter | None:
-    """Character of the states at a band edge, degenerate ones averaged.
-
-    The projections onto spheres hold only part of a state; their shares are taken of what they hold.
-
-    Parameters
-    ----------
-    eigenvalues
-        (nspin, nk, nbands), eV.
-    projections
-        (nspin, nk, nbands, n_elements, 4) on the same states.
-    elements
-        Elements in the order of the projections: that of their first appearance in the structure.
-    edge
-        Energy of the VBM or CBM in the same run, eV.
-    tolerance
-        States within this of the edge are averaged, eV.
-
-    Returns
-    -------
-    EdgeCharacter or None
-        None if no state of the run is at the edge, or the projections hold nothing there.
-    """
-    at_edge = np.abs(eigenvalues - edge) <= tolerance
-    return EdgeCharacter.of(projections[at_edge].sum(axis=0).astype(float), elements) if at_edge.any() else None
 
 
 def window_character(

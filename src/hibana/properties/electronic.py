@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -10,12 +10,11 @@ from hibana.documents.properties import ElectronicDoc, PropertyStatus
 from hibana.documents.spec import GapClass
 from hibana.documents.task import TaskDoc
 from hibana.properties.consistency import electronic_flags
-from hibana.properties.edge_characters import ORBITALS, state_character
+from hibana.properties.edge_characters import ORBITALS, window_character
 from hibana.properties.evidence import Built, Evidence
+from hibana.properties.masses import available, effective_masses
+from hibana.properties.tensors import conventional_frame
 from hibana.protocol.protocol import RECIPES, HybridName
-
-if TYPE_CHECKING:
-    from hibana.properties.edge_characters import EdgeCharacter
 
 HYBRIDS: tuple[HybridName, ...] = get_args(HybridName)
 STEPS = ("structure_opt", "band", "dos", *HYBRIDS)
@@ -40,8 +39,8 @@ def build_electronic(evidence: Evidence) -> Built:
     if gap_class == "metal":
         values |= {"band_gap_pbesol": 0.0, "is_gap_direct": None, "direct_gap_pbesol": None}
         values |= dict.fromkeys(("vbm", "cbm", "vbm_kpoint", "cbm_kpoint"))
-    elif band is not None:
-        values |= _characters(evidence, band)
+    elif dos is not None:
+        values |= _characters(evidence, dos) | _masses(evidence, dos)
     for name in HYBRIDS:
         values |= _hybrid(name, evidence.answer(name))
     document = ElectronicDoc(
@@ -121,18 +120,40 @@ def _hybrid(name: str, run: TaskDoc | None) -> dict[str, Any]:
     return found | ({"exchange_ratio_ddh": incar.get("AEXX")} if name == "ddh_nsc" else {})
 
 
-def _characters(evidence: Evidence, band: TaskDoc) -> dict[str, float]:
-    """Shares of the orbitals in the states at the band edges of the band run; none where it has no projections."""
-    eigenvalues, projections = evidence.load("band", "eigenvalues"), evidence.load("band", "projections")
-    if eigenvalues is None or projections is None:
+def _characters(evidence: Evidence, dos: TaskDoc) -> dict[str, float]:
+    """Shares of the orbitals in the states at the band edges of the dos run; none where it has no partial DOS."""
+    energies, partial = evidence.load("dos", "dos_energies"), evidence.load("dos", "dos_partial")
+    if energies is None or partial is None:
         return {}
-    elements = tuple(dict.fromkeys(band.final.species))
+    elements = tuple(dict.fromkeys(dos.final.species))
     found: dict[str, float] = {}
-    for name in ("vbm", "cbm"):
-        edge = getattr(band.edges, name)
-        character: EdgeCharacter | None = None
-        if edge is not None:
-            character = state_character(np.asarray(eigenvalues, float), np.asarray(projections, float), elements, edge)
+    for name, side in (("vbm", -1), ("cbm", 1)):
+        edge = getattr(dos.edges, name)
+        if edge is None:
+            continue
+        character = window_character(np.asarray(energies, float), np.asarray(partial, float), elements, edge, side)
         if character is not None:
             found |= {f"{name}_{orbital}": getattr(character, orbital) for orbital in ORBITALS}
+    return found
+
+
+def _masses(evidence: Evidence, dos: TaskDoc) -> dict[str, Any]:
+    """Effective masses from the bands on the mesh of the dos run, or why there are none."""
+    kpoints, eigenvalues = evidence.load("dos", "kpoints"), evidence.load("dos", "eigenvalues")
+    vbm, cbm = dos.edges.vbm, dos.edges.cbm
+    if not available():
+        return {"masses_reason": "BoltzTraP2 is not installed"}
+    if kpoints is None or eigenvalues is None or vbm is None or cbm is None or cbm <= vbm:
+        return {"masses_reason": "the dos run has no bands on a mesh with a gap"}
+    spins = 2 if eigenvalues.shape[0] == 1 else 1
+    bands = np.asarray(eigenvalues, float)
+    try:
+        masses = effective_masses(dos.final, np.asarray(kpoints, float), bands, vbm, cbm, electrons_per_state=spins)
+    except (ValueError, np.linalg.LinAlgError) as error:
+        return {"masses_reason": f"BoltzTraP2: {error}"}
+    frame = conventional_frame(dos.final, evidence.protocol.symmetry)
+    found: dict[str, Any] = {}
+    for name, tensor in (("electron_mass", masses.electron), ("hole_mass", masses.hole)):
+        turned = frame.turn(tensor)
+        found |= {name: tuple(tuple(map(float, row)) for row in turned), f"{name}_average": float(np.trace(turned)) / 3}
     return found
