@@ -11,7 +11,7 @@ from hibana import __version__
 from hibana.cli.main import VERBS, main
 
 HEAVY = {"numpy", "pymatgen", "vise", "pymongo", "fireworks", "jobflow", "custodian", "matplotlib", "pyarrow", "pydantic", "gpaw"}
-COMMANDS = [verb.__name__ for verbs in VERBS.values() for verb in verbs] + ["errors"]
+COMMANDS = [verb.__name__ for verbs in VERBS.values() for verb in verbs] + ["rebuild", "errors"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

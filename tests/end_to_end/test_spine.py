@@ -10,74 +10,29 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from working_folder import campaign_in, write_potcars
 
 from size import FULL
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 STRUCTURES = ["MgO.cif", "ZnO.cif"] if FULL else ["MgO.cif"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
-class Campaign:
-    """A working folder with a store of its own, and the commands a user types in it."""
-
-    def __init__(self, folder: Path, potcars: Path) -> None:
-        self.folder = folder
-        self.launchpad = folder / "my_launchpad.yaml"
-        self.env = {
-            **os.environ,
-            "PMG_VASP_PSP_DIR": str(potcars),
-            "HIBANA_LAUNCHPAD": str(self.launchpad),
-            "HIBANA_VASP_CMD": f"{sys.executable} -m hibana.rehearsal",
-            "OMP_NUM_THREADS": "1",
-        }
-
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "hibana.cli", *words]
-
-    def hibana(self, *words: str) -> str:
-        done = subprocess.run(self.command(*words), cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"hibana {' '.join(words)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def submit(self) -> dict:
-        files = [str(REPOSITORY / "workflows" / "demo" / name) for name in STRUCTURES]
-        words = ["--flow", "electronic", "--protocol", "pbesol-demo", "--calculator", "gpaw-rehearsal", "--json"]
-        return json.loads(self.hibana("submit", *files, *words))
-
-    def table(self, name: str) -> pd.DataFrame:
-        self.hibana("export", "electronic", "--output", str(self.folder / name), "--include-flagged")
-        return pd.read_parquet(self.folder / name / "electronic.parquet").set_index("formula")
-
-
 @pytest.fixture(scope="module")
 def potcars(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("potcars")
-    words = ["--make-potcars", str(folder), "--elements", "Mg,O,Zn"]
-    subprocess.run([sys.executable, "-m", "hibana.rehearsal", *words], check=True, capture_output=True)
-    return folder
-
-
-def make_campaign(folder: Path, potcars: Path):
-    campaign = Campaign(folder, potcars)
-    campaign.hibana("store", "up", "--directory", "store", "--launchpad", str(campaign.launchpad))
-    try:
-        yield campaign
-    finally:
-        campaign.hibana("store", "down", "--directory", "store")
+    return write_potcars(tmp_path_factory.mktemp("potcars"))
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, potcars):
     """A campaign that nobody interrupted, run to its end."""
-    for campaign in make_campaign(tmp_path_factory.mktemp("undisturbed"), potcars):
+    with campaign_in(tmp_path_factory.mktemp("undisturbed"), potcars, STRUCTURES, "electronic") as campaign:
         campaign.submit()
         campaign.hibana("run", "--workers", "2")
         yield campaign
@@ -159,7 +114,7 @@ def wait_until(condition, seconds: float, what: str):
 
 def test_a_killed_launcher_changes_nothing(tmp_path, potcars, table):
     """kill -9 in the middle of a run; another launcher ends with the table of the undisturbed campaign."""
-    for campaign in make_campaign(tmp_path, potcars):
+    with campaign_in(tmp_path, potcars, STRUCTURES, "electronic") as campaign:
         campaign.submit()
         run = campaign.command("run", "--workers", "1")
         with (tmp_path / "first.log").open("w") as log:

@@ -3,7 +3,7 @@
 It reads INCAR, POSCAR, KPOINTS and POTCAR, relaxes towards a volume, makes up bands with a given gap, and writes VASP's files
 through the writers of the rehearsal engine. What it does beyond that is said by the JSON file that ``FAKE_VASP`` names:
 
-    gap        PBEsol gap in eV; negative for a metal (default 4.5). The hybrid gap is 2 eV larger.
+    gap        PBEsol gap in eV; negative for a metal (default 4.5). The HSE06 gap is 2 eV larger, others in proportion to AEXX.
     volume     Å^3 per atom towards which it relaxes (default 9.4)
     moves      relaxations that never end at their first ionic step
     fail       {step: how}; how is "crash" (no output), "nelm" (electrons unconverged) or "half" (killed in the middle)
@@ -23,11 +23,20 @@ from pathlib import Path
 
 import numpy as np
 
-from hibana.rehearsal.result import Bands, Dos, IonicStep, KpointMesh, RunResult, ScfStep, Species
+from hibana.rehearsal.result import Bands, Dos, IonicStep, KpointMesh, Response, RunResult, ScfStep, Species, Spectrum
 from hibana.rehearsal.writers import write_outputs
 
 WIDTH = 1.0
 """Width of the bands, eV."""
+
+EPSILON = 3.2
+"""Electronic dielectric constant."""
+
+SPRING = 11.0
+"""Force constant, eV/Å^2."""
+
+COULOMB, TERAHERTZ = 180.95, 15.633
+"""e²/ε0 in eV Å, and the frequency of 1 u on a spring of 1 eV/Å^2 in THz."""
 
 
 def main() -> int:
@@ -61,7 +70,13 @@ def name_of(incar: dict, weights: np.ndarray) -> str:
     if incar.get("NSW", 0) > 1:
         return "relax"
     if incar.get("LHFCALC"):
-        return "hse06"
+        return "hse06" if incar.get("AEXX", 0.25) == 0.25 else "ddh"
+    if incar.get("LEPSILON"):
+        return "dielectric"
+    if incar.get("LOPTICS"):
+        return "optics"
+    if incar.get("ADDGRID"):
+        return "phonon"
     if incar.get("LWAVE"):
         return "hse06 semilocal"
     return "band" if np.any(weights == 0) else "dos"
@@ -94,7 +109,7 @@ def calculate(here: Path, script: dict, step: str, incar: dict, points, weights,
     species = read_potcar(here / "POTCAR", symbols, counts)
     nelect = sum(item.zval * item.count for item in species)
     nbands = max(int(incar.get("NBANDS", 0)), int(nelect / 2) + 4)
-    gap = float(script.get("gap", 4.5)) + (2.0 if step == "hse06" else 0.0)
+    gap = float(script.get("gap", 4.5)) + (8.0 * float(incar.get("AEXX", 0.25)) if incar.get("LHFCALC") else 0.0)
     bands = make_bands(points, weights, int(nelect / 2), nbands, gap)
     steps = ionic_steps(step, lattice, frac, float(script.get("volume", 9.4)), bool(script.get("moves")))
     limit = int(incar.get("NSW", 0))
@@ -119,6 +134,8 @@ def calculate(here: Path, script: dict, step: str, incar: dict, points, weights,
         "EDIFF": float(incar.get("EDIFF", 1e-5)),
         "EDIFFG": float(incar.get("EDIFFG", -0.01)),
         "NEDOS": 51,
+        "LEPSILON": bool(incar.get("LEPSILON", False)),
+        "LOPTICS": bool(incar.get("LOPTICS", False)),
     }
     n_scf = 1 if parameters["NELM"] == 1 else 4
     made = [
@@ -128,7 +145,7 @@ def calculate(here: Path, script: dict, step: str, incar: dict, points, weights,
             free_energy=energy,
             energy_wo_entropy=energy,
             energy_sigma0=energy,
-            forces=None if step == "hse06" else np.zeros_like(frac),
+            forces=None if incar.get("LHFCALC") else restoring(cell, frac) if step == "phonon" else np.zeros_like(frac),
             stress=np.eye(3) * 0.1 if step == "relax" else None,
             scf=tuple(ScfStep(energy + 10.0**-n, -(10.0**-n), 10.0**-n) for n in range(1, n_scf + 1)),
         )
@@ -152,7 +169,49 @@ def calculate(here: Path, script: dict, step: str, incar: dict, points, weights,
         ionic_converged=limit <= 1 or len(made) < limit,
         started=time.time(),
         wall_seconds=1.0,
+        response=make_response(lattice, species) if step == "dielectric" else None,
+        spectrum=make_spectrum(lattice, nelect) if step == "optics" else None,
     )
+
+
+def restoring(lattice, frac) -> np.ndarray:
+    """Forces on a supercell of rock salt, two conventional cells along each axis: springs to the centre of mass."""
+    moved = (frac - np.round(4 * frac) / 4) @ lattice
+    return SPRING * (moved.mean(axis=0) - moved)
+
+
+def make_response(lattice, species: tuple[Species, ...]) -> Response:
+    """Every atom on one spring to the centre of mass of all, oxygen with the charge -2."""
+    symbols = [item.symbol for item in species for _ in range(item.count)]
+    n, oxygen = len(symbols), symbols.count("O")
+    charges = np.array([-2.0 if symbol == "O" else 2.0 * oxygen / (n - oxygen) for symbol in symbols])
+    masses = np.repeat([item.mass for item in species for _ in range(item.count)], 3)
+    springs = np.kron(SPRING * (np.eye(n) - 1 / n), np.eye(3))
+    born = charges[:, None, None] * np.eye(3)
+    field = born.transpose(0, 2, 1).reshape(3 * n, 3)
+    ionic = COULOMB / abs(np.linalg.det(lattice)) * field.T @ np.linalg.pinv(springs) @ field
+    values, vectors = np.linalg.eigh(springs / np.sqrt(np.outer(masses, masses)))
+    frequencies = np.sign(values) * np.sqrt(np.abs(values)) * TERAHERTZ
+    order = np.argsort(-frequencies)
+    return Response(
+        epsilon=EPSILON * np.eye(3),
+        epsilon_rpa=0.95 * EPSILON * np.eye(3),
+        born_charges=born,
+        epsilon_ionic=ionic,
+        force_constants=springs,
+        frequencies=frequencies[order],
+        eigenvectors=vectors.T[order].reshape(3 * n, n, 3),
+    )
+
+
+def make_spectrum(lattice, nelect: float) -> Spectrum:
+    """One oscillator with all electrons, whose static constant is EPSILON."""
+    energies = np.linspace(0, 80, 4001)
+    plasma = 1378.9 * nelect / abs(np.linalg.det(lattice))
+    centre = plasma / (EPSILON - 1)
+    values = 1 + plasma / (centre - energies**2 - 1j * energies)
+    diagonal = np.array([1, 1, 1, 0, 0, 0])
+    return Spectrum(energies, values.real[:, None] * diagonal, values.imag[:, None] * diagonal)
 
 
 def make_bands(points, weights, filled: int, nbands: int, gap: float):

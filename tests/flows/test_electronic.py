@@ -2,99 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pytest
-from flow_documents import CANDIDATE, METAL, MGO, UNKNOWN, gapped, task
-from jobflow import JobStore, run_locally
-from maggma.stores import MemoryStore
+from laboratory import InfrastructureError, Laboratory, failed
 
+from flow_documents import CANDIDATE, METAL, MGO, UNKNOWN, gapped, task
 from hibana.documents.properties import ElectronicDoc, RelaxationDoc
 from hibana.documents.spec import Prior
-from hibana.documents.task import Failure, TaskDoc
-from hibana.flows import calculation, relax
-from hibana.flows.attempt import Calculation
-from hibana.flows.context import RunContext, use_context
-from hibana.flows.electronic import electronic_flow
-from hibana.flows.execution import Outcome
-from hibana.flows.messages import Past
-
-
-class InfrastructureError(RuntimeError):
-    """Stands for what raises: no disk, no database."""
-
-
-@dataclass
-class Laboratory:
-    """Answers calculations from a script and keeps what the collector writes.
-
-    ``answers`` maps a step to changes of a converged run, or to an exception; ``moving`` is the number of relaxation rounds
-    that end after their first ionic step.
-    """
-
-    answers: dict = field(default_factory=dict)
-    moving: int = 0
-    asked: list[Calculation] = field(default_factory=list)
-    tasks: dict[str, TaskDoc] = field(default_factory=dict)
-    documents: dict = field(default_factory=dict)
-    outcome: tuple = ()
-
-    def carry_out(self, asked: Calculation) -> Outcome:
-        self.asked.append(asked)
-        step = "hse06_nsc" if asked.functional == "hse06_nsc" else asked.task
-        changes = self.answers.get(step, {})
-        if isinstance(changes, Exception):
-            raise changes
-        if callable(changes):
-            changes = changes(asked)
-        if step == "structure_opt" and asked.round <= self.moving:
-            changes = {"n_ionic_steps": 4, **changes}
-        address = f"{step} {asked.round} after {','.join(asked.parents)}"
-        made = task(step, **{"address": address, "round": asked.round, "spec_prior": asked.prior, **changes})
-        if made.status != "walltime":
-            self.tasks[address] = made
-        past = Past(
-            parts=asked.past.parts + 1,
-            crystal=made.final,
-            directory=made.machine.directory,
-            core_hours=made.machine.core_hours,
-        )
-        return Outcome(made, past)
-
-    def task(self, address, any_status=False):
-        found = self.tasks[address]
-        return found if any_status or found.status in ("converged", "ionic_limit") else None
-
-    def put_property(self, doc) -> None:
-        self.documents[type(doc)] = doc
-
-    def record_outcome(self, material_id, flow, protocol, calculator, state, reason, *, protocol_version) -> None:
-        self.outcome = (state, reason)
-
-    def steps(self) -> list[str]:
-        return [f"{a.task} {a.functional} {a.round}" for a in self.asked]
+from hibana.flows.bulk import bulk_flow
 
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    def run_flow(**script) -> Laboratory:
-        laboratory = Laboratory(**script)
-        monkeypatch.setattr(relax, "carry_out", laboratory.carry_out)
-        monkeypatch.setattr(calculation, "carry_out", laboratory.carry_out)
-        flow = electronic_flow(CANDIDATE, "pbesol-demo", "gpaw-rehearsal")
-        with use_context(RunContext(store=laboratory)):
-            run_locally(flow, store=JobStore(MemoryStore()), log=False, root_dir=tmp_path)
-        return laboratory
-
-    return run_flow
-
-
-def failed(message: str = "LAPACK failed") -> dict:
-    return {"status": "failed", "failure": Failure(kind="zpotrf", message=message), "edges": UNKNOWN}
+    return lambda **script: Laboratory(**script).run(monkeypatch, tmp_path, "electronic")
 
 
 def test_names_are_those_of_the_listings():
-    flow = electronic_flow(CANDIDATE, "pbesol-demo", "gpaw-rehearsal")
+    flow = bulk_flow(CANDIDATE, "pbesol-demo", "gpaw-rehearsal", "electronic")
     assert [job.name for job in flow.jobs] == ["MgO relax 1", "MgO band", "MgO dos", "MgO decide", "MgO collect"]
     assert flow.name == f"MgO electronic pbesol-demo {CANDIDATE.material_id}"
 

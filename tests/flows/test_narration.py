@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from hibana.flows.narration import last_step, narrated
+from flow_documents import task
+from hibana.flows.narration import conclude, last_step, narrated
 
 HEAD = "       N       E                     dE\n"
 
@@ -43,3 +44,9 @@ def test_lines_come_while_the_block_runs_and_stop_after(tmp_path, capsys):
     assert all("MgO band: starting, 0 s" in line for line in said[1:])
     time.sleep(0.1)
     assert capsys.readouterr().out == ""
+
+
+def test_the_end_names_gap_and_dielectric_constants(capsys):
+    tensor = ((3.0, 0.0, 0.0), (0.0, 3.0, 0.0), (0.0, 0.0, 3.6))
+    conclude("MgO dielectric", task("dielectric", epsilon_electronic=tensor))
+    assert "converged, -6.0000 eV/atom, gap 4.60 eV, ε∞ 3.20, 1 ionic steps" in capsys.readouterr().out

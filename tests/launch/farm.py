@@ -104,8 +104,8 @@ class Farm:
             finally:
                 os.chdir(here)
 
-    def submit(self, *files: Path) -> dict[str, Any]:
-        report = submit(files or (MGO,), "electronic", "pbesol-demo", "gpaw-rehearsal", self.launchpad)
+    def submit(self, *files: Path, flow: str = "electronic") -> dict[str, Any]:
+        report = submit(files or (MGO,), flow, "pbesol-demo", "gpaw-rehearsal", self.launchpad)
         return report.as_dict()
 
     def ran(self) -> list[str]:

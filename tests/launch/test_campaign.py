@@ -101,6 +101,24 @@ def test_a_campaign_without_structures_says_so_with_a_number(launchpad, tmp_path
     assert states(launchpad) == {"campaign": "FIZZLED"}
 
 
+@pytest.mark.parametrize(
+    ("flow", "branches", "code"),
+    [
+        ("bulk", "band", "HIB-112"),
+        ("bulk", [1], "HIB-112"),
+        ("bulk", ["nope"], "HIB-099"),
+        ("bulk", [], "HIB-100"),
+        ("electronic", ["band"], "HIB-100"),
+    ],
+)
+def test_branches_that_cannot_be_say_so_with_a_number(launchpad, tmp_path, monkeypatch, flow, branches, code):
+    monkeypatch.chdir(tmp_path)
+    add(launchpad, structures=str(REPOSITORY / "workflows" / "demo" / "MgO.cif"), flow=flow, branches=branches)
+    launch_rocket(launchpad)
+    assert code in stored_data(launchpad)["_exception"]["_stacktrace"]
+    assert states(launchpad) == {"campaign": "FIZZLED"}
+
+
 def test_without_its_launchpad_it_says_what_is_missing(tmp_path):
     task = CampaignTask(structures="demo", flow="electronic", protocol="pbesol-demo", calculator="vasp")
     with pytest.raises(HibanaError, match=r"HIB-110.*\n.*\n.*_add_launchpad_and_fw_id"):

@@ -12,8 +12,8 @@ from maggma.stores import MemoryStore
 
 import hibana.vasp.run
 from hibana.core.errors import HibanaError
+from hibana.flows.bulk import bulk_flow
 from hibana.flows.context import RunContext, use_context
-from hibana.flows.electronic import electronic_flow
 from hibana.launch.firetasks import process_age, remaining_walltime, run_context
 from hibana.launch.submit import submit
 from hibana.store.store import Store
@@ -150,7 +150,7 @@ def test_local_manager_and_fireworks_agree(farm, tmp_path, monkeypatch):
     for name in ("PMG_VASP_PSP_DIR", "FAKE_VASP", "FAKE_VASP_LOG"):
         monkeypatch.setenv(name, farm.env[name])
     (read,) = read_structures(MGO)
-    flow = electronic_flow(make_candidate(read), "pbesol-demo", "gpaw-rehearsal")
+    flow = bulk_flow(make_candidate(read), "pbesol-demo", "gpaw-rehearsal", "electronic")
     database = farm.store.database.client[farm.store.database.name + "_local"]
     command = FWorker.from_file(str(farm.fworker)).env["vasp_cmd"]
     context = RunContext(store=Store(database), vasp_cmd=command)

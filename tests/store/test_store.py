@@ -17,13 +17,15 @@ from pymongo import monitoring
 from hibana.core.errors import HibanaError
 from hibana.documents.arrays import PackedArray, pack
 from hibana.documents.candidate import CandidateDoc, Submission
+from hibana.documents.chemical_potentials import ChemicalPotentialDoc
 from hibana.documents.crystal import Crystal
 from hibana.documents.properties import ElectronicDoc, RelaxationDoc
 from hibana.documents.task import BandEdges, Calculator, Inputs, Machine, TaskDoc
+from hibana.documents.vacancy import SupercellDoc, VacancyDoc, VacancySummaryDoc
 from hibana.store import arrays as arrays_module
 from hibana.store.claims import Claim, Heartbeat
 from hibana.store.connection import StoreAddress, connect
-from hibana.store.indexes import COLLECTIONS, INDEXES, is_served
+from hibana.store.indexes import COLLECTIONS, DEFECT_COLLECTIONS, INDEXES, is_served
 from hibana.store.owner import Owner, machine_id, process_start
 from hibana.store.queries import parse_filter
 from hibana.store.server import down, free_port, up
@@ -428,6 +430,22 @@ def test_a_property_document_replaces_the_earlier_one_of_its_key_only(store):
     assert make_electronic(gap=4.7) in found
     assert make_electronic(gap=4.0) not in found
     assert list(store.properties(RelaxationDoc)) == []
+
+
+def test_parts_of_a_material_are_kept_apart(store):
+    for part, gap in (("", 1.0), ("Va_O1_0", 2.0), ("Va_O1_2", 3.0), ("Va_O1_2", 4.0)):
+        store.put_property(make_electronic(gap=gap).model_copy(update={"part": part}))
+    found = {doc.part: doc.band_gap_pbesol for doc in store.properties(ElectronicDoc)}
+    assert found == {"": 1.0, "Va_O1_0": 2.0, "Va_O1_2": 4.0}
+    keys = [item["_id"] for item in store.database["electronic"].find()]
+    assert sorted(keys) == ["hib-1|pbesol@1|vasp", "hib-1|pbesol@1|vasp|Va_O1_0", "hib-1|pbesol@1|vasp|Va_O1_2"]
+
+
+def test_the_collections_of_defects_have_indexes(store):
+    kinds = (SupercellDoc, VacancyDoc, VacancySummaryDoc, ChemicalPotentialDoc)
+    assert {kind.collection for kind in kinds} == set(DEFECT_COLLECTIONS)
+    assert all(is_served(kind.collection, {"material_id": "hib-1"}) for kind in kinds)
+    assert list(store.properties(VacancyDoc)) == []
 
 
 def test_outcomes_are_kept_by_key(store):

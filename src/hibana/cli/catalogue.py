@@ -21,6 +21,8 @@ ROOMS = {
     "report": range(150, 160),
     "cli": range(160, 180),
     "rehearsal": range(180, 210),
+    "properties": range(210, 220),
+    "defects": range(220, 240),
 }
 """The numbers each room may use."""
 

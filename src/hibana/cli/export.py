@@ -18,9 +18,12 @@ from hibana.cli.console import (
     print_json,
 )
 
+TABLES = ("electronic", "dielectric", "optical_absorption", "phonon_gamma", "sites", "oxygen_vacancy")
+"""Names of the tables, here as well so that help needs no Parquet library."""
+
 
 def export(
-    table: Annotated[str, typer.Argument(help="Name of the table, for instance electronic.")],
+    table: Annotated[str, typer.Argument(help=f"Name of the table: {', '.join(TABLES)}.")],
     directory: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
     protocol: ProtocolOption = None,
     protocol_version: ProtocolVersionOption = None,
@@ -33,10 +36,11 @@ def export(
 ) -> None:
     """Write a table as Parquet and CSV, with its data dictionary, its card, and what was left out and why.
 
+    Spectra are lists in the Parquet file; a second CSV file has them with one line a material and energy (or frequency).
     A table holds one calculator and one protocol; choose where the store has several. Where no candidate has a result yet the
     table has no rows and the card says why.
 
-    Example: hibana export electronic -o tables --protocol pbesol --calculator vasp
+    Example: hibana export dielectric -o tables/dielectric --protocol pbesol --calculator vasp
     """
     from hibana.tables.export import export as write_table
 

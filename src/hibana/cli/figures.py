@@ -1,4 +1,4 @@
-"""``hibana figures``: band structure and density of states of each material."""
+"""``hibana figures``: the figures of each material."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ import typer
 from hibana.cli import console
 from hibana.cli.console import CalculatorOption, JsonOption, LaunchpadOption, ProtocolOption, ProtocolVersionOption
 
+FIGURES = (
+    *("bands", "dielectric_function", "absorption", "gamma_modes", "dispersion"),
+    *("formation_energies", "chemical_potentials", "site_potentials", "eigenvalues"),
+)
+"""Names of the figures, here as well so that help needs no plotting library."""
+
 
 def figures(
     directory: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
     material: Annotated[
         list[str] | None, typer.Option("--material", "-m", help="material_id or formula; may be repeated; default: all.")
+    ] = None,
+    figure: Annotated[
+        list[str] | None,
+        typer.Option("--figure", "-f", help=f"{', '.join(FIGURES)}; may be repeated; default: all there are results for."),
     ] = None,
     file_format: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     protocol: ProtocolOption = None,
@@ -23,9 +33,9 @@ def figures(
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the band structure next to the density of states, one file a material.
+    """Draw the results of each material, one file a figure: bands with density of states, spectra, phonons, vacancies.
 
-    Example: hibana figures -o figures --material MgO
+    Example: hibana figures -o figures --material MgO --figure bands --figure absorption
     """
     from hibana.report.gallery import draw_gallery
 
@@ -33,6 +43,7 @@ def figures(
         console.open_store(launchpad),
         directory,
         materials=material or (),
+        figures=figure or (),
         file_format=file_format,
         protocol=protocol,
         protocol_version=protocol_version,

@@ -21,6 +21,7 @@ from hibana.cli.figures import figures
 from hibana.cli.inputs import inputs
 from hibana.cli.query import query
 from hibana.cli.read import read
+from hibana.cli.rebuild import rebuild
 from hibana.cli.run import run
 from hibana.cli.store import store_app
 from hibana.cli.submit import submit
@@ -66,7 +67,8 @@ for _panel, _verbs in VERBS.items():
     for _verb in _verbs:
         app.command(rich_help_panel=_panel)(_verb)
 app.add_typer(store_app, name="store", rich_help_panel="Upkeep")
-app.command(rich_help_panel="Upkeep")(errors)
+for _verb in (rebuild, errors):
+    app.command(rich_help_panel="Upkeep")(_verb)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

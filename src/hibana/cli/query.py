@@ -8,12 +8,19 @@ import typer
 
 from hibana.cli.console import JsonOption, LaunchpadOption, open_store, output, print_json
 
+COLLECTIONS = (
+    *("candidates", "tasks", "arrays", "claims", "outcomes"),
+    *("relaxation", "electronic", "dielectric", "phonon", "optics", "sites", "dispersion", "materials"),
+    *("supercells", "vacancies", "vacancy_summaries", "chemical_potentials"),
+)
+"""Names of the collections, here as well so that help needs no database driver."""
+
 
 def query(
     filter: Annotated[str, typer.Argument(help='MongoDB filter as JSON, for instance \'{"formula": "MgO"}\'.')] = "{}",
     collection: Annotated[
         str,
-        typer.Option("--collection", help="candidates, tasks, arrays, claims, relaxation, electronic or outcomes."),
+        typer.Option("--collection", help=f"{', '.join(COLLECTIONS)}."),
     ] = "electronic",
     fields: Annotated[
         str, typer.Option("--fields", help="Fields to show, separated by commas, nested ones with dots; default: all.")

@@ -12,7 +12,16 @@ from hibana.cli.console import JsonOption, LaunchpadOption, errors, output, prin
 
 def submit(
     files: Annotated[list[Path], typer.Argument(help="Structure files (CIF, POSCAR, pymatgen JSON) or folders of them.")],
-    flow: Annotated[str, typer.Option("--flow", "-f", help="What to calculate, for instance electronic.")],
+    flow: Annotated[str, typer.Option("--flow", "-f", help="What to calculate: electronic or bulk.")],
+    branch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--branch",
+            "-b",
+            help="Branch of the flow bulk (band, dos, dielectric, hse06, ddh, optics, phonon), with what it needs; may be "
+            "repeated. Default: all but phonon.",
+        ),
+    ] = None,
     protocol: Annotated[str, typer.Option("--protocol", "-p", help="Name or file of the protocol.")] = "pbesol",
     calculator: Annotated[
         str, typer.Option("--calculator", "-c", help="Code that has to answer: vasp or gpaw-rehearsal.")
@@ -25,13 +34,14 @@ def submit(
 
     A file that cannot be used is reported with an error number and does not stop the others.
 
-    Example: hibana submit structures/ --flow electronic --protocol pbesol
+    Example: hibana submit structures/ --flow bulk --branch dielectric --branch ddh --protocol pbesol
     """
     from hibana.launch.launchpad import HibanaLaunchPad
     from hibana.launch.submit import submit as submit_files
 
     fields = {} if priority is None else {"_priority": priority}
-    report = submit_files(files, flow, protocol, calculator, HibanaLaunchPad.connect(launchpad), fields=fields)
+    pad = HibanaLaunchPad.connect(launchpad)
+    report = submit_files(files, flow, protocol, calculator, pad, branches=branch, fields=fields)
     if as_json:
         print_json(report.as_dict())
         return

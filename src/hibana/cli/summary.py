@@ -25,7 +25,7 @@ def summary(
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print each material's space group, lattice and gaps, and where the files are.
+    """Print each material's space group, lattice, gaps and dielectric constants, and where the files are.
 
     Example: hibana summary --files tables --files figures
     """
@@ -51,11 +51,15 @@ def _print_group(series: str, lines: list[Line]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from hibana.report.summary import HEADINGS, shown_headings
+
     table = Table(title=f"{series} (gaps in eV, lengths in Å)", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("formula", "space group", "lattice", "PBEsol gap", "HSE06 gap", "material_id"):
-        table.add_column(heading, no_wrap=heading != "lattice")
+    shown = shown_headings(lines)
+    for place in shown:
+        table.add_column(HEADINGS[place], no_wrap=HEADINGS[place] != "lattice")
     for line in lines:
-        table.add_row(*(Text(cell) for cell in line.cells()))
+        cells = line.cells()
+        table.add_row(*(Text(cells[place]) for place in shown))
     out = console.output()
     out.print(table)
     for line in lines:

@@ -50,6 +50,9 @@ def _print_entry(entry: Entry) -> None:
     series = f"{entry.calculator}, protocol {entry.protocol} version {entry.protocol_version}"
     console.print(f"  {entry.flow} ({series}): {PLACE_MEANINGS[entry.place]}", markup=False)
     console.print(f"    {entry.reason}", markup=False)
+    for part in entry.properties:
+        if part.status != "complete":
+            console.print(f"    {part.name}: {part.status}: {part.reason}", markup=False)
     for failure in entry.failures:
         console.print(f"    {failure.task}: {failure.status}: {failure.reason}\n      in {failure.directory}", markup=False)
     for job in entry.jobs:

@@ -22,7 +22,7 @@ from hibana.flows.context import RunContext
 from hibana.flows.errors import NO_ANSWER, NO_TIME_LEFT, NO_VASP_COMMAND, WRONG_CALCULATOR
 from hibana.flows.messages import Material, Past, Series
 from hibana.flows.narration import conclude, narrated
-from hibana.protocol.inputs import HYBRID, VaspInputs, build_inputs
+from hibana.protocol.inputs import HYBRIDS, VaspInputs, build_inputs
 from hibana.protocol.potcar import potcar_titles
 from hibana.protocol.protocol import Protocol
 
@@ -46,7 +46,7 @@ SHARED_BY_STAGES = ("POSCAR", "KPOINTS", "POTCAR", "HIBANA-VASP.json")
 UNIDENTIFIED = "unknown"
 """Version of the code that the reader gives where no file tells which code ran."""
 
-TAKEN_FROM_SPEC = ("material_id", "task", "functional", "protocol", "protocol_version", "parents", "round")
+TAKEN_FROM_SPEC = ("material_id", "task", "functional", "protocol", "protocol_version", "parents", "round", "variant")
 """Fields of the Spec that the task document repeats."""
 
 VERSIONED = ("pymatgen", "vise", "custodian", "jobflow", "fireworks")
@@ -68,13 +68,17 @@ class Calculation:
     task
         vise's task name.
     functional
-        The protocol's functional, or ``hse06_nsc``.
+        The protocol's functional, ``hse06_nsc`` or ``ddh_nsc``.
     prior
         What is known of the material.
     parents
         Addresses of the calculations it follows.
     round
         Round of a repeated relaxation.
+    variant
+        Tells calculations of one task with the same parents apart.
+    exchange_ratio
+        Share of exact exchange where a parent has given it.
     past
         What was done of it before the walltime ended it.
     """
@@ -87,14 +91,17 @@ class Calculation:
     prior: Prior = field(default_factory=Prior)
     parents: tuple[str, ...] = ()
     round: int = 1
+    variant: str = ""
+    exchange_ratio: float | None = None
     past: Past = field(default_factory=Past)
 
     @property
     def name(self) -> str:
         """What it is called in a listing, for instance ``MgO structure_opt 1`` or ``MgO band hse06_nsc``."""
         step = f" {self.round}" if self.task == RELAXATION else ""
-        hybrid = f" {self.functional}" if self.functional == HYBRID else ""
-        return f"{self.material.formula} {self.task}{step}{hybrid}"
+        hybrid = f" {self.functional}" if self.functional in HYBRIDS else ""
+        variant = f" {self.variant}" if self.variant else ""
+        return f"{self.material.formula} {self.task}{step}{hybrid}{variant}"
 
     def spec(self, protocol: Protocol) -> Spec:
         """The Spec whose address the answer will have."""
@@ -110,6 +117,7 @@ class Calculation:
             potcars=potcar_titles(self.crystal.species, protocol),
             parents=self.parents,
             round=self.round,
+            variant=self.variant,
             prior=self.prior,
         )
 
@@ -153,6 +161,7 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
         protocol,
         calculation.prior,
         cores=context.cores,
+        options={} if calculation.exchange_ratio is None else {"exchange_ratio": calculation.exchange_ratio},
     )
     _bring_wave_functions(calculation.past, directory)
     with narrated(calculation.name, directory):
@@ -163,7 +172,7 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
     past = past_after(run, calculation, report, machine)
     run = _given_up(run, past)
     conclude(calculation.name, run)
-    flags = (*check_run(run, calculation.task, protocol), *correction_flags(past.corrections))
+    flags = (*check_run(run, calculation.task, protocol, arrays), *correction_flags(past.corrections))
     task = TaskDoc(
         **dict(run),
         address=spec.address,

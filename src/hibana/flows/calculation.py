@@ -10,6 +10,7 @@ from jobflow import JobConfig, OnMissing, Response, job
 from hibana.documents.crystal import Crystal
 from hibana.documents.task import TaskDoc
 from hibana.flows.attempt import Calculation
+from hibana.flows.branches import short_name
 from hibana.flows.execution import Outcome, carry_out
 from hibana.flows.messages import Answer, Material, Past, Series
 
@@ -26,9 +27,13 @@ def calculate(
     functional: str,
     relaxed: dict[str, Any] | None,
     parents: list[str] | None = None,
+    crystal: dict[str, Any] | None = None,
+    variant: str = "",
+    exchange_ratio: float | None = None,
+    unless_metal: bool = False,
     past: dict[str, Any] | None = None,
 ) -> dict[str, Any] | Response:
-    """One calculation on the relaxed cell, with the prior knowledge of the last relaxation.
+    """One calculation on the relaxed cell or one made of it, with the prior knowledge of the last relaxation.
 
     Parameters
     ----------
@@ -40,32 +45,45 @@ def calculate(
         :class:`~hibana.flows.messages.Answer` of the relaxation; None if it ended with an error.
     parents
         Addresses of the calculations it follows; by default the relaxation.
+    crystal
+        Cell to calculate instead of the relaxed one, for instance a supercell of it.
+    variant
+        Tells calculations of one task with the same parents apart.
+    exchange_ratio
+        Share of exact exchange where a parent has given it.
+    unless_metal
+        Whether it is skipped where the relaxation has found a metal.
     past
         What was done of it before the walltime ended it.
 
     Returns
     -------
     dict
-        An :class:`~hibana.flows.messages.Answer`; ``skipped`` where there is no relaxed cell.
+        An :class:`~hibana.flows.messages.Answer`; ``skipped`` where there is no relaxed cell, or a metal.
     """
     relaxation = Answer.read(relaxed, "the relaxation")
     if not relaxation.is_answered or relaxation.crystal is None or relaxation.address is None:
         return Answer.skipped(f"relaxation failed: {relaxation.why_not}").plain()
+    if unless_metal and relaxation.gap_class == "metal":
+        return Answer.skipped("the relaxation finds a metal").plain()
     outcome = carry_out(
         Calculation(
             material=Material.model_validate(material),
             series=Series.model_validate(series),
-            crystal=Crystal.model_validate(relaxation.crystal),
+            crystal=relaxation.crystal if crystal is None else Crystal.model_validate(crystal),
             task=task,
             functional=functional,
             prior=relaxation.prior,
             parents=tuple(parents or (relaxation.address,)),
+            variant=variant,
+            exchange_ratio=exchange_ratio,
             past=Past.model_validate(past or {}),
         )
     )
     if outcome.task.status == "walltime":
-        again = {"material": material, "series": series, "task": task, "functional": functional}
-        return goes_on(calculate, outcome, relaxed=relaxed, parents=parents, **again)
+        again = {"material": material, "series": series, "task": task, "functional": functional, "parents": parents}
+        more = {"crystal": crystal, "variant": variant, "exchange_ratio": exchange_ratio}
+        return goes_on(calculate, outcome, relaxed=relaxed, **again, **more)
     return Answer.of(outcome.task).plain()
 
 
@@ -82,17 +100,10 @@ def goes_on(make: Callable[..., Any], outcome: Outcome, **arguments: Any) -> Res
         Its arguments, but for what was done before.
     """
     following = make(**arguments, past=outcome.past.plain())
-    following.name = job_name(outcome.task, f"{step_name(outcome.task)} part {outcome.past.parts + 1}")
+    following.name = job_name(outcome.task, f"{short_name(outcome.task)} part {outcome.past.parts + 1}")
     return Response(replace=following)
 
 
 def job_name(about: Material | TaskDoc, step: str) -> str:
     """Name of a job in FireWorks' listings, for instance ``MgO band``."""
     return f"{about.formula} {step}"
-
-
-def step_name(document: TaskDoc) -> str:
-    """What a calculation is called in FireWorks' listings."""
-    if document.task == "structure_opt":
-        return f"relax {document.round}"
-    return "hse06" if document.functional == "hse06_nsc" else document.task

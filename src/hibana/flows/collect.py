@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jobflow import job
 
-from hibana.documents.task import TaskDoc
+from hibana.documents.properties import ElectronicDoc, PropertyDoc, RelaxationDoc
+from hibana.flows.branches import BRANCHES, RELAXATION_STEP, branches_of
 from hibana.flows.calculation import ALWAYS_RUN
 from hibana.flows.context import current_context
-from hibana.flows.curate import Evidence, build_electronic, build_relaxation
+from hibana.flows.evidence import gather
 from hibana.flows.execution import protocol_of
-from hibana.flows.messages import Answer, Material, Series, Step
-
-FLOW = "electronic"
-STEPS: tuple[Step, ...] = ("structure_opt", "band", "dos", "hse06_nsc")
+from hibana.flows.messages import Answer, Material, Series
+from hibana.properties.material import NEED_A_GAP, said, shortcomings
+from hibana.properties.registry import build_documents, properties_of
 
 
 @job(config=ALWAYS_RUN)
 def collect(
     material: dict[str, Any],
     series: dict[str, Any],
+    flow: str,
     relaxed: dict[str, Any] | None,
-    band: dict[str, Any] | None,
-    dos: dict[str, Any] | None,
-    hybrid: dict[str, Any] | None,
+    branches: dict[str, Any],
 ) -> dict[str, Any]:
     """Build the property documents of a material from whatever was calculated, and record the outcome with its reason.
 
@@ -33,8 +32,12 @@ def collect(
     ----------
     material, series
         :class:`~hibana.flows.messages.Material` and :class:`~hibana.flows.messages.Series`.
-    relaxed, band, dos, hybrid
-        The :class:`~hibana.flows.messages.Answer` of each step; None for a job that ended with an error.
+    flow
+        Label of the flow.
+    relaxed
+        The :class:`~hibana.flows.messages.Answer` of the relaxation; None for a job that ended with an error.
+    branches
+        The same of each branch; several, by variant, under ``runs`` for a branch of several calculations.
 
     Returns
     -------
@@ -43,31 +46,66 @@ def collect(
     """
     store = current_context().store
     about, by = Material.model_validate(material), Series.model_validate(series)
-    outputs = dict(zip(STEPS, (relaxed, band, dos, hybrid), strict=True))
-    answers = {step: Answer.read(output, f"the job of {step}") for step, output in outputs.items()}
     protocol = protocol_of(by)
-    tasks = {step: store.task(answer.address, any_status=True) for step, answer in answers.items() if answer.address is not None}
-    evidence = Evidence(
-        material=about,
-        protocol=protocol,
-        tasks=cast("dict[Step, TaskDoc]", {step: task for step, task in tasks.items() if task is not None}),
+    answers = read_answers(relaxed, branches)
+    for answer in answers.values():
+        if answer.address is not None:
+            store.task(answer.address, any_status=True)  # completes what a process killed while storing has left behind
+    evidence = gather(
+        store,
+        about,
+        protocol,
+        by.calculator,
+        relaxation=answers[RELAXATION_STEP].address,
         reasons={step: answer.why_not for step, answer in answers.items() if not answer.is_answered},
-        built_at=datetime.now(UTC),
     )
-    documents = [] if "structure_opt" not in evidence.tasks else [build_relaxation(evidence), build_electronic(evidence)]
-    for document in documents:
-        store.put_property(document)
-    state, reason = outcome(evidence)
-    store.record_outcome(about.material_id, FLOW, protocol.name, by.calculator, state, reason, protocol_version=protocol.version)
-    flags = dict.fromkeys(flag for document in documents for flag in document.flags)
+    built = build_documents(evidence)
+    for item in built:
+        store.put_property(item.document, item.arrays)
+    documents = [item.document for item in built]
+    state, reason = outcome(documents, flow, evidence.why_not(RELAXATION_STEP))
+    store.record_outcome(about.material_id, flow, protocol.name, by.calculator, state, reason, protocol_version=protocol.version)
+    flags = dict.fromkeys(flag for document in documents[:-1] for flag in document.flags)
     return {"state": state, "reason": reason, "flags": list(flags)}
 
 
-def outcome(evidence: Evidence) -> tuple[str, str]:
-    """State of a material after its flow, and the reason in words."""
-    if "structure_opt" not in evidence.tasks or evidence.answer("structure_opt") is None or "structure_opt" in evidence.reasons:
-        return "failed", f"relaxation: {evidence.why_not('structure_opt')}"
-    document = build_electronic(evidence)
-    if document.status == "complete":
-        return ("metal", "no gap") if document.gap_class == "metal" else ("done", "every step has its answer")
-    return ("failed" if document.status == "unavailable" else "partial"), document.reason or ""
+def read_answers(relaxed: dict[str, Any] | None, branches: Mapping[str, Any]) -> dict[str, Answer]:
+    """The answers of all jobs by step, see :func:`collect`."""
+    answers = {RELAXATION_STEP: Answer.read(relaxed, f"the job of {RELAXATION_STEP}")}
+    for name, output in branches.items():
+        step = BRANCHES[name].step
+        runs = output.get("runs") if output is not None else None
+        if runs is None:
+            answers[step] = Answer.read(output, f"the job of {step}")
+        else:
+            answers |= {f"{step}-{variant}": Answer.read(run, f"the job of {step}-{variant}") for variant, run in runs.items()}
+    return answers
+
+
+def outcome(documents: Sequence[PropertyDoc], flow: str, why_not: str) -> tuple[str, str]:
+    """State of a material after its flow, and the reason in words.
+
+    Parameters
+    ----------
+    documents
+        All its property documents; none if no relaxation was done.
+    flow
+        Label of the flow.
+    why_not
+        Why there is no relaxation, where there is none.
+    """
+    wanted = {item.name for item in properties_of(BRANCHES[name].step for name in branches_of(flow))}
+    by_name = {document.collection: document for document in documents}
+    relaxation = by_name.get(RelaxationDoc.collection)
+    if relaxation is None or relaxation.status == "unavailable":
+        return "failed", f"relaxation: {why_not}"
+    parts = {name: document for name, document in by_name.items() if name in wanted}
+    missing = shortcomings(parts)
+    if missing:
+        state = "failed" if all(part.status == "unavailable" for part in parts.values()) else "partial"
+        return state, said(missing.values())
+    electronic = parts.get(ElectronicDoc.collection)
+    if not isinstance(electronic, ElectronicDoc) or electronic.gap_class != "metal":
+        return "done", "every step has its answer"
+    kept = [name for name in NEED_A_GAP if name in parts and parts[name].status != "unavailable"]
+    return "metal", f"no gap; kept from before this was known: {', '.join(kept)}" if kept else "no gap"

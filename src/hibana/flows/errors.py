@@ -47,6 +47,17 @@ NO_TIME_LEFT = declare(
 )
 OTHER_FUNCTIONALS = declare(
     98,
-    "the electronic flow is for PBEsol and HSE06",
-    "Use a protocol with functional pbesol and the hybrid hse with exchange_ratio 0.25; its other numbers are free.",
+    "the documents are for PBEsol, HSE06 and the dielectric-dependent hybrid",
+    "Use a protocol with functional pbesol, hse06_nsc as hse with exchange_ratio 0.25 and ddh_nsc as pbe0 with exchange_ratio "
+    "from_dielectric; its other numbers are free.",
+)
+UNKNOWN_BRANCH = declare(
+    99,
+    "no such branch of a flow",
+    "Choose branches that the message lists; what a branch needs is added by itself.",
+)
+IMPOSSIBLE_BRANCHES = declare(
+    100,
+    "the branches cannot be chosen like this",
+    "Name at least one branch of the flow bulk, with --branch or as `branches: [...]` of a campaign, or none for all it has.",
 )

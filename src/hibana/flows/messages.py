@@ -11,14 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from hibana.core.units import Unit
-from hibana.documents.candidate import CandidateDoc
-from hibana.documents.crystal import Crystal
+from hibana.documents.candidate import Material
+from hibana.documents.crystal import Crystal, Matrix
 from hibana.documents.spec import CalculatorName, GapClass, Prior
-from hibana.documents.task import Correction, Document, RunStatus, TaskDoc
+from hibana.documents.task import Correction, Document, RunStatus, TaskDoc, why_no_answer
 from hibana.protocol.protocol import load_protocol, protocol_names
 
-Step = Literal["structure_opt", "band", "dos", "hse06_nsc"]
-"""Steps of the electronic flow; they name the addresses of a property document."""
+__all__ = ["Answer", "Material", "Message", "Past", "Series", "series_of"]
 
 
 class Message(Document):
@@ -27,21 +26,6 @@ class Message(Document):
     def plain(self) -> dict[str, Any]:
         """Plain JSON data."""
         return self.model_dump(mode="json")
-
-
-class Material(Message):
-    """Which candidate a job works for."""
-
-    material_id: str = Field(description="Identity of the candidate crystal.")
-    structure_key: str = Field(description="Digest of the candidate crystal.")
-    formula: str = Field(description="Reduced formula.")
-    elements: tuple[str, ...] = Field(description="Elements, alphabetically.")
-    space_group_number: int = Field(description="Space group of the candidate.")
-
-    @classmethod
-    def of(cls, candidate: CandidateDoc) -> Material:
-        """The material of a candidate."""
-        return cls(**{name: getattr(candidate, name) for name in cls.model_fields})
 
 
 class Series(Message):
@@ -76,6 +60,9 @@ class Answer(Message):
     crystal: Crystal | None = Field(default=None, description="Final cell.")
     prior: Prior = Field(default=Prior(), description="Prior knowledge for the next calculation.")
     gap_class: GapClass = Field(default="unknown", description="metal, gapped, or unknown.")
+    epsilon_electronic: Annotated[Matrix | None, Unit("1")] = Field(
+        default=None, description="Electronic dielectric tensor, for the share of exact exchange."
+    )
 
     @property
     def is_answered(self) -> bool:
@@ -98,6 +85,7 @@ class Answer(Message):
             crystal=task.final,
             prior=task.prior(),
             gap_class=task.edges.gap_class if task.status == "converged" else "unknown",
+            epsilon_electronic=task.epsilon_electronic,
         )
 
     def refused(self, reason: str) -> Answer:
@@ -123,17 +111,6 @@ class Answer(Message):
         if output is None:
             return cls(status="failed", reason=f"{what} ended with an error (lpad get_fws -s FIZZLED)")
         return cls.model_validate(output)
-
-
-def why_no_answer(task: TaskDoc) -> str:
-    """Why a run has no answer, in words."""
-    if task.failure is not None:
-        return f"{task.failure.kind}: {task.failure.message}"
-    return {
-        "ionic_limit": "the ionic steps reached NSW",
-        "electronic_limit": "the electronic steps reached NELM",
-        "walltime": "the walltime ended the run",
-    }.get(task.status, task.status)
 
 
 def series_of(protocol: str, calculator: CalculatorName) -> Series:

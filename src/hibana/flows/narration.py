@@ -66,8 +66,13 @@ def conclude(name: str, run: RunDoc) -> None:
     edges = run.edges
     gap = "" if edges.band_gap is None else f", gap {edges.band_gap:.2f} eV"
     energy = "" if run.energy_per_atom is None else f", {run.energy_per_atom:.4f} eV/atom"
+    epsilon = "".join(
+        f", {name} {sum(tensor[axis][axis] for axis in range(3)) / 3:.2f}"
+        for name, tensor in (("ε∞", run.epsilon_electronic), ("ε ionic", run.epsilon_ionic))
+        if tensor is not None
+    )
     why = "" if run.failure is None else f" ({run.failure.kind}: {run.failure.message})"
-    _say(name, f"{run.status}{why}{energy}{gap}, {run.n_ionic_steps} ionic steps")
+    _say(name, f"{run.status}{why}{energy}{gap}{epsilon}, {run.n_ionic_steps} ionic steps")
 
 
 def _say(name: str, what: str) -> None:

@@ -8,6 +8,7 @@ from jobflow import Response, job
 
 from hibana.documents.crystal import Crystal
 from hibana.documents.spec import Prior
+from hibana.documents.task import TaskDoc
 from hibana.flows.attempt import RELAXATION, Calculation
 from hibana.flows.calculation import ALWAYS_RUN, goes_on, job_name
 from hibana.flows.execution import carry_out, protocol_of
@@ -67,11 +68,10 @@ def relax(
     task, arguments = outcome.task, {"material": material, "series": series}
     if task.status == "walltime":
         return goes_on(relax, outcome, crystal=crystal, prior=prior, parents=parents, round=round, **arguments)
-    moved = task.status == "ionic_limit" or (task.status == "converged" and task.n_ionic_steps > 1)
-    if not moved:
+    if is_settled(task) or task.status not in ("converged", "ionic_limit"):
         return Answer.of(task).plain()
     if round >= protocol.relaxation.max_rounds:
-        return Answer.of(task).refused(f"no round converged at its first ionic step; {round} were done").plain()
+        return Answer.of(task).refused(not_settled(task)).plain()
     following = relax(
         **arguments,
         crystal=task.final.model_dump(mode="json"),
@@ -81,3 +81,13 @@ def relax(
     )
     following.name = job_name(about, f"relax {round + 1}")
     return Response(replace=following)
+
+
+def is_settled(task: TaskDoc) -> bool:
+    """Whether a round of a relaxation is the last one: converged with nothing left to do."""
+    return task.status == "converged" and task.n_ionic_steps <= 1
+
+
+def not_settled(task: TaskDoc) -> str:
+    """Why a relaxation whose last round still moved is no answer."""
+    return f"no round converged at its first ionic step; {task.round} were done"

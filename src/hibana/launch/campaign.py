@@ -31,14 +31,18 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
     structures
         Structure file or folder, or a list of them. A relative path is looked for as :func:`find_structures` says.
     flow
-        Name of the flow, for instance ``electronic``.
+        Name of the flow: ``electronic`` or ``bulk``.
     protocol
         Name or file of the protocol.
     calculator
         ``vasp`` or ``gpaw-rehearsal``.
+    branches
+        Branches of the flow ``bulk``, with those they need: ``band``, ``dos``, ``dielectric``, ``hse06``, ``ddh``, ``optics``,
+        ``phonon``; where it is left out, all but ``phonon``.
     """
 
     required_params = ("structures", "flow", "protocol", "calculator")
+    optional_params = ("branches",)
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Add the workflows; what was refused, and why, stands in the stored data of the launch.
@@ -53,9 +57,13 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
         paths = [named] if isinstance(named, str) else named
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
             raise BAD_CAMPAIGN.error(f"structures is {named!r}, neither a path nor a list of paths")
+        branches = self.get("branches")
+        if branches is not None and not (isinstance(branches, list) and all(isinstance(name, str) for name in branches)):
+            raise BAD_CAMPAIGN.error(f"branches is {branches!r}, not a list of names")
         found = [find_structures(path) for path in paths]
         fields = {key: fw_spec[key] for key in CARRIED if key in fw_spec}
-        report = submit(found, self["flow"], self["protocol"], self["calculator"], launchpad, fields=fields)
+        asked = (self["flow"], self["protocol"], self["calculator"])
+        report = submit(found, *asked, launchpad, branches=branches, fields=fields)
         return FWAction(
             stored_data={
                 "structures": [str(path) for path in found],

@@ -17,7 +17,7 @@ NO_STRUCTURES = declare(
 BAD_CAMPAIGN = declare(
     112,
     "the campaign cannot be read",
-    "Compare the YAML file with workflows/demo.yaml: structures, flow, protocol and calculator.",
+    "Compare the YAML file with workflows/bulk.yaml: structures, flow, branches, protocol and calculator.",
 )
 BAD_WORKER = declare(
     113,

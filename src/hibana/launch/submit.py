@@ -12,7 +12,7 @@ from hibana.core.errors import HibanaError
 from hibana.documents.candidate import CandidateDoc, Submission
 from hibana.documents.spec import CalculatorName
 from hibana.flows.messages import Series, series_of
-from hibana.flows.registry import find_flow
+from hibana.flows.registry import FlowKind, find_flow
 from hibana.launch.adding import Order, add_once, find_submitted, prepare
 from hibana.launch.errors import NOTHING_TO_SUBMIT, UNKNOWN_CALCULATOR
 from hibana.protocol.protocol import load_protocol
@@ -74,9 +74,12 @@ def submit(
     calculator: str,
     launchpad: LaunchPad,
     *,
+    branches: Sequence[str] | None = None,
     fields: dict[str, Any] | None = None,
 ) -> SubmitReport:
     """Add a workflow for every structure in the files that has none of this flow, protocol and calculator.
+
+    A flow with other branches is another flow; its calculations that are done already are not done again.
 
     A file that cannot be used is reported and does not stop the others. It may be killed at any point and started again.
 
@@ -85,23 +88,25 @@ def submit(
     files
         Structure files, or folders of them.
     flow
-        Name of the flow.
+        Name of the flow: ``electronic`` or ``bulk``.
     protocol
         Name or file of the protocol.
     calculator
         ``vasp`` or ``gpaw-rehearsal``.
     launchpad
         Where the workflows go; its database is the store.
+    branches
+        Branches of the flow ``bulk``, with those they need; None for those it has by default.
     fields
         More fields for the specs of all jobs, for instance ``{"_priority": 5}``.
 
     Raises
     ------
     HibanaError
-        HIB-030, HIB-031, HIB-096 or HIB-116 for an unknown protocol, flow or calculator; HIB-115, or the one error there is,
-        if no file can be used. Nothing is written then.
+        HIB-030, HIB-031, HIB-096 or HIB-116 for an unknown protocol, flow or calculator; HIB-099 or HIB-100 for branches
+        that cannot be; HIB-115, or the one error there is, if no file can be used. Nothing is written then.
     """
-    asked = _Question(flow, protocol, calculator, fields or {})
+    asked = _Question(find_flow(flow, branches), protocol, calculator, fields or {})
     store = Store(launchpad.db)
     report = SubmitReport()
     prepare(launchpad)
@@ -120,11 +125,11 @@ def submission_key(material_id: str, flow: str, protocol: str, version: int, cal
 class _Question:
     """What is asked of every material."""
 
-    def __init__(self, flow: str, protocol: str, calculator: str, fields: dict[str, Any]) -> None:
+    def __init__(self, flow: FlowKind, protocol: str, calculator: str, fields: dict[str, Any]) -> None:
         if calculator not in CALCULATORS:
             raise UNKNOWN_CALCULATOR.error(f"{calculator!r}; there are: {', '.join(CALCULATORS)}")
-        self.make_flow = find_flow(flow)
-        self.flow = flow
+        self.make_flow = flow.make
+        self.flow = flow.label
         self.calculator: CalculatorName = next(name for name in CALCULATORS if name == calculator)
         self.series: Series = series_of(protocol, self.calculator)
         self.protocol = load_protocol(protocol)

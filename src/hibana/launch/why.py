@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from hibana.documents.candidate import CandidateDoc, Submission
-from hibana.documents.properties import ElectronicDoc, PropertyDoc, RelaxationDoc
+from hibana.documents.properties import PropertyDoc, RelaxationDoc
+from hibana.flows.branches import BRANCHES, branches_of, step_of
 from hibana.launch.adding import SUBMISSION
 from hibana.launch.errors import NO_SUCH_MATERIAL
 from hibana.launch.submit import submission_key
+from hibana.properties.registry import properties_of
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -64,6 +66,15 @@ class RunFailure:
 
 
 @dataclass(frozen=True)
+class PartState:
+    """One property document of a submission."""
+
+    name: str
+    status: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class Entry:
     """What became of one submission of a candidate."""
 
@@ -75,6 +86,7 @@ class Entry:
     reason: str
     outcome: str | None = None
     flags: tuple[str, ...] = ()
+    properties: tuple[PartState, ...] = ()
     jobs: tuple[JobState, ...] = ()
     failures: tuple[RunFailure, ...] = ()
 
@@ -108,12 +120,23 @@ def why(store: Store, launchpad: LaunchPad, material: str) -> list[Explanation]:
     HibanaError
         HIB-114 if there is no such candidate.
     """
-    found = list(store.query("candidates", {"_id": material}, ("material_id",)))
-    found = found or list(store.query("candidates", {"formula": material}, ("material_id",)))
-    candidates = [store.candidate(item["material_id"]) for item in found]
-    if not candidates:
-        raise NO_SUCH_MATERIAL.error(f"{material!r}")
+    candidates = [store.candidate(material_id) for material_id in find_materials(store, material)]
     return [_explain(store, launchpad, candidate) for candidate in candidates if candidate is not None]
+
+
+def find_materials(store: Store, material: str) -> list[str]:
+    """The identities of the candidates of a name, see :func:`why`.
+
+    Raises
+    ------
+    HibanaError
+        HIB-114 if there is no such candidate.
+    """
+    found = list(store.query("candidates", {"_id": material}, ("material_id",)))
+    found = found or list(store.query("candidates", {"formula": material}, ("material_id",), by_key=True))
+    if not found:
+        raise NO_SUCH_MATERIAL.error(f"{material!r}")
+    return [item["material_id"] for item in found]
 
 
 def _explain(store: Store, launchpad: LaunchPad, candidate: CandidateDoc) -> Explanation:
@@ -142,6 +165,7 @@ def _entry(store: Store, launchpad: LaunchPad, candidate: CandidateDoc, submissi
         reason=reason,
         outcome=None if outcome is None else outcome["state"],
         flags=flags,
+        properties=tuple(PartState(document.collection, document.status, document.reason) for document in documents),
         jobs=jobs,
         failures=_failures(store, candidate.material_id, submission),
     )
@@ -162,8 +186,8 @@ def _place(
         return "waiting", f"next: {named['READY']}"
     if outcome is None:
         return _without_outcome(states, named)
-    unavailable = [document for document in documents if document.status == "unavailable"]
-    if unavailable or len(documents) < 2:
+    has_value = {document.collection for document in documents if document.status != "unavailable"}
+    if RelaxationDoc.collection not in has_value or len(has_value) < 2:
         return "no_value", str(outcome["reason"])
     if flags:
         return "flagged", "; ".join(flags)
@@ -222,13 +246,16 @@ def _names_exception(line: str) -> bool:
 
 
 def _documents(store: Store, material_id: str, submission: Submission) -> list[PropertyDoc]:
+    """The property documents that the flow of a submission is about, the relaxation first."""
+    asked = properties_of(BRANCHES[name].step for name in branches_of(submission.flow))
+    kinds: list[type[PropertyDoc]] = [RelaxationDoc, *(item.kind for item in asked)]
     query = {
         "material_id": material_id,
         "protocol": submission.protocol,
         "protocol_version": submission.protocol_version,
         "calculator": submission.calculator,
     }
-    return [document for kind in (RelaxationDoc, ElectronicDoc) for document in store.properties(kind, query)]
+    return [document for kind in kinds for document in store.properties(kind, query)]
 
 
 def _failures(store: Store, material_id: str, submission: Submission) -> tuple[RunFailure, ...]:
@@ -240,10 +267,10 @@ def _failures(store: Store, material_id: str, submission: Submission) -> tuple[R
         "calculator.name": submission.calculator,
         "status": {"$nin": ["converged", "ionic_limit"]},
     }
-    fields = ("task", "functional", "status", "failure", "machine")
+    fields = ("task", "functional", "variant", "status", "failure", "machine")
     return tuple(
         RunFailure(
-            task=item["task"] if item["functional"] != "hse06_nsc" else "hse06_nsc",
+            task=step_of(item["task"], item["functional"], item.get("variant", "")),
             status=item["status"],
             reason=(item.get("failure") or {}).get("message", item["status"]),
             directory=f"{item['machine']['host']}:{item['machine']['directory']}",

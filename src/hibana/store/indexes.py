@@ -7,16 +7,19 @@ from typing import Any
 from pymongo import ASCENDING
 from pymongo.database import Database
 
-COLLECTIONS = ("candidates", "tasks", "arrays", "claims", "relaxation", "electronic", "outcomes")
-PROPERTY_COLLECTIONS = ("relaxation", "electronic")
+DEFECT_COLLECTIONS = ("supercells", "vacancies", "vacancy_summaries", "chemical_potentials")
+PROPERTY_COLLECTIONS = (
+    *("relaxation", "electronic", "dielectric", "phonon", "optics", "sites", "dispersion", "materials"),
+    *DEFECT_COLLECTIONS,
+)
+COLLECTIONS = ("candidates", "tasks", "arrays", "claims", *PROPERTY_COLLECTIONS, "outcomes")
 
 INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     "candidates": (("formula",), ("elements",), ("structure_key",), ("submissions.protocol", "submissions.calculator")),
     "tasks": (("material_id", "task"), ("formula",), ("status",)),
     "arrays": (),
     "claims": (("state",),),
-    "relaxation": (("material_id",), ("formula",), ("protocol", "calculator", "status")),
-    "electronic": (("material_id",), ("formula",), ("protocol", "calculator", "status")),
+    **dict.fromkeys(PROPERTY_COLLECTIONS, (("material_id",), ("formula",), ("protocol", "calculator", "status"))),
     "outcomes": (("material_id",), ("flow", "protocol", "calculator", "state")),
 }
 """Fields of the indexes of each collection, besides ``_id``, which every collection is keyed by: candidates by material_id,

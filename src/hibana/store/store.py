@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError
 
 from hibana.documents.arrays import ArrayRef, PackedArray
 from hibana.documents.candidate import CandidateDoc, Submission
-from hibana.documents.properties import ElectronicDoc, PropertyDoc, RelaxationDoc
+from hibana.documents.properties import PropertyDoc
 from hibana.documents.task import TaskDoc
 from hibana.store.arrays import Arrays
 from hibana.store.claims import ANSWERS, LEASE_SECONDS, Claim, Claims
@@ -27,7 +27,6 @@ from hibana.store.queries import find
 
 P = TypeVar("P", bound=PropertyDoc)
 
-PROPERTY_COLLECTION: dict[type[PropertyDoc], str] = {RelaxationDoc: "relaxation", ElectronicDoc: "electronic"}
 ABANDONED = timedelta(minutes=5)
 """A submission that has no workflow after this time was cut short and may be made again."""
 
@@ -178,6 +177,17 @@ class Store:
             found = self._collection("tasks").find_one(key)
         return None if found is None else TaskDoc.model_validate(_bare(found))
 
+    def tasks_of(self, material_id: str, protocol: str, protocol_version: int, calculator: str) -> list[TaskDoc]:
+        """Every run of a material by one version of a protocol and one code, answered or not, the earliest first."""
+        query = {
+            "material_id": material_id,
+            "protocol": protocol,
+            "protocol_version": protocol_version,
+            "calculator.name": calculator,
+        }
+        found = self._collection("tasks").find(query).sort("machine.finished", ASCENDING)
+        return [TaskDoc.model_validate(_bare(item)) for item in found]
+
     def array(self, ref: ArrayRef) -> NDArray[np.generic]:
         """The array a reference names.
 
@@ -190,15 +200,26 @@ class Store:
 
     # -- claims of materials ------------------------------------------------------------------------------------------
 
-    def put_property(self, doc: PropertyDoc) -> None:
-        """Store a property document in the place of an earlier one of the same material, protocol and calculator."""
-        key = "|".join((doc.material_id, f"{doc.protocol}@{doc.protocol_version}", doc.calculator))
-        collection = self._writable(PROPERTY_COLLECTION[type(doc)])
+    def put_property(self, doc: PropertyDoc, arrays: Mapping[str, PackedArray] | None = None) -> None:
+        """Store a property document in the place of an earlier one of the same material, protocol, calculator and part.
+
+        Parameters
+        ----------
+        doc
+            The document.
+        arrays
+            The packed arrays it refers to, by name; they are stored first.
+        """
+        about = (doc.material_id, f"{doc.protocol}@{doc.protocol_version}", doc.calculator)
+        key = "|".join((*about, doc.part) if doc.part else about)
+        collection = self._writable(doc.collection)
+        for packed in (arrays or {}).values():
+            patiently(lambda packed=packed: self.arrays.put(packed))  # type: ignore[misc]
         patiently(lambda: collection.replace_one({"_id": key}, {**_dump(doc), "_id": key}, upsert=True))
 
     def properties(self, kind: type[P], query: Mapping[str, Any] | None = None) -> Iterator[P]:
         """Property documents of a kind that match a MongoDB filter, sorted by material_id."""
-        for found in self._collection(PROPERTY_COLLECTION[kind]).find(dict(query or {})).sort("_id", ASCENDING):
+        for found in self._collection(kind.collection).find(dict(query or {})).sort("_id", ASCENDING):
             yield kind.model_validate(_bare(found))
 
     def record_outcome(
@@ -241,6 +262,10 @@ class Store:
     def outcomes(self, material_id: str) -> list[dict[str, Any]]:
         """What the flows' collectors said of a material."""
         return [_bare(found) for found in self._collection("outcomes").find({"material_id": material_id})]
+
+    def count(self, collection: str, filter: Mapping[str, Any] | None = None) -> int:
+        """How many documents of a collection match a MongoDB filter."""
+        return self._collection(collection).count_documents(dict(filter or {}))
 
     def query(
         self,

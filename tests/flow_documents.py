@@ -1,14 +1,14 @@
-"""Small documents for the tests of flows."""
+"""Small documents for the tests of flows and property documents."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from hibana.documents.candidate import CandidateDoc
+from hibana.documents.candidate import CandidateDoc, Material
 from hibana.documents.crystal import Crystal
 from hibana.documents.task import BandEdges, Calculator, Inputs, Machine, TaskDoc
-from hibana.flows.messages import Material
+from hibana.protocol.protocol import load_protocol
 
 A = 4.22
 """Cubic lattice constant of the MgO of the tests, Å."""
@@ -50,6 +50,7 @@ def gapped(gap: float, vbm: float = 1.0) -> BandEdges:
 
 def task(step: str, **changes: Any) -> TaskDoc:
     """The document of a converged run of a step, with changes."""
+    name, _, variant = step.partition("-")
     fields = {
         "formula": "MgO",
         "elements": ("Mg", "O"),
@@ -70,10 +71,11 @@ def task(step: str, **changes: Any) -> TaskDoc:
         "edges": gapped(4.6),
         "address": f"address of {step}",
         "material_id": CANDIDATE.material_id,
-        "task": "band" if step == "hse06_nsc" else step,
-        "functional": "hse06_nsc" if step == "hse06_nsc" else "pbesol",
+        "task": {"dielectric": "dielectric_dfpt"}.get(name, "band" if name.endswith("_nsc") else name),
+        "functional": name if name.endswith("_nsc") else "pbesol",
+        "variant": variant,
         "protocol": "pbesol-demo",
-        "protocol_version": 1,
+        "protocol_version": load_protocol("pbesol-demo").version,
         "machine": Machine(host="here", directory="/", started=NOW, finished=NOW, cores=1, core_hours=0.1),
     }
     return TaskDoc(**{**fields, **changes})

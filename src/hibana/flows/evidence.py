@@ -1,0 +1,152 @@
+"""What the store knows of one material in one series, as evidence for its property documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from hibana.documents.candidate import Material
+from hibana.documents.material import PARTS, MaterialDoc
+from hibana.documents.steps import STEPS
+from hibana.documents.task import TaskDoc
+from hibana.flows.branches import RELAXATION_STEP, step_of
+from hibana.flows.relax import is_settled, not_settled
+from hibana.properties.evidence import Evidence
+
+if TYPE_CHECKING:
+    from hibana.protocol.protocol import Protocol
+    from hibana.store.store import Store
+
+COLLECTIONS = (*(kind.collection for kind in PARTS.values()), MaterialDoc.collection)
+"""Collections with the property documents of a material."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the stored property documents of a material say of its steps.
+
+    Parameters
+    ----------
+    relaxation
+        Address of the relaxation that they rest on; None where there are none.
+    reasons
+        Why steps that were asked for have no run, or their runs no answer.
+    versions
+        Versions of hibana that built them.
+    """
+
+    relaxation: str | None
+    reasons: Mapping[str, str]
+    versions: frozenset[str]
+
+
+def recorded(store: Store, material_id: str, protocol: str, protocol_version: int, calculator: str) -> Recorded:
+    """What the stored property documents of a material say of its steps."""
+    key = {"material_id": material_id, "protocol": protocol, "protocol_version": protocol_version, "calculator": calculator}
+    addresses: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    versions = set()
+    for collection in COLLECTIONS:
+        for found in store.query(collection, key, ("addresses", "reasons", "built_with")):
+            addresses |= found.get("addresses") or {}
+            reasons |= found.get("reasons") or {}
+            versions.add(found["built_with"])
+    return Recorded(addresses.get(RELAXATION_STEP), reasons, frozenset(versions))
+
+
+def gather(
+    store: Store,
+    material: Material,
+    protocol: Protocol,
+    calculator: str,
+    *,
+    relaxation: str | None = None,
+    reasons: Mapping[str, str] | None = None,
+) -> Evidence:
+    """The last relaxation of a material, the runs that follow it, and why others are missing.
+
+    Runs that other flows made of the same material are part of it, so that a flow with fewer branches takes nothing away.
+
+    Parameters
+    ----------
+    store
+        Where runs and documents are.
+    material, protocol, calculator
+        What it is about.
+    relaxation
+        Address of the last relaxation; by default the one that the stored documents rest on, else the latest.
+    reasons
+        Why steps have no answer, over what the stored documents say; those of steps that have one do not count.
+    """
+    known = recorded(store, material.material_id, protocol.name, protocol.version, calculator)
+    tasks = chain(
+        store.tasks_of(material.material_id, protocol.name, protocol.version, calculator), relaxation or known.relaxation
+    )
+    last = tasks.get(RELAXATION_STEP)
+    before = known.reasons if last is not None and last.address == known.relaxation else {}
+    given = {**before, **(reasons or {})}
+    if last is not None and last.status == "converged" and not is_settled(last):
+        given.setdefault(RELAXATION_STEP, not_settled(last))
+    return Evidence(
+        material=material,
+        protocol=protocol,
+        tasks=tasks,
+        reasons={step: why for step, why in given.items() if not _has_answer(step, tasks)},
+        built_at=datetime.now(UTC),
+        array=store.array,
+    )
+
+
+def _has_answer(step: str, tasks: Mapping[str, TaskDoc]) -> bool:
+    """Whether a step has its answer; one of several runs is accounted for by them."""
+    if step not in tasks:
+        return any(name.startswith(f"{step}-") for name in tasks)
+    return is_settled(tasks[step]) if step == RELAXATION_STEP else tasks[step].status == "converged"
+
+
+def chain(found: Iterable[TaskDoc], relaxation: str | None = None) -> dict[str, TaskDoc]:
+    """The last round of a relaxation and the runs that follow it, by step, in the order of the steps.
+
+    Where two runs are the same step, the one with an answer counts, then the later.
+
+    Parameters
+    ----------
+    found
+        Runs of one material by one protocol and calculator.
+    relaxation
+        Address of the last round; by default the latest that no other round follows.
+    """
+    by_address = {task.address: task for task in sorted(found, key=lambda task: task.machine.finished)}
+    last = by_address.get(relaxation or "") or _latest_relaxation(by_address)
+    if last is None:
+        return {}
+    chosen = {RELAXATION_STEP: last}
+    for task in sorted(by_address.values(), key=lambda task: task.status == "converged"):
+        step = step_of(task.task, task.functional, task.variant)
+        if step != RELAXATION_STEP and last.address in _ancestors(task, by_address):
+            chosen[step] = task
+    return {step: chosen[step] for step in sorted(chosen, key=_place)}
+
+
+def _latest_relaxation(by_address: Mapping[str, TaskDoc]) -> TaskDoc | None:
+    rounds = [task for task in by_address.values() if task.task == RELAXATION_STEP]
+    followed = {parent for task in rounds for parent in task.parents}
+    return next((task for task in reversed(rounds) if task.address not in followed), None)
+
+
+def _ancestors(task: TaskDoc, by_address: Mapping[str, TaskDoc]) -> set[str]:
+    above: set[str] = set()
+    waiting = list(task.parents)
+    while waiting:
+        address = waiting.pop()
+        if address not in above:
+            above.add(address)
+            waiting += by_address[address].parents if address in by_address else ()
+    return above
+
+
+def _place(step: str) -> tuple[int, str]:
+    name = step.partition("-")[0]
+    return STEPS.index(name) if name in STEPS else len(STEPS), step
