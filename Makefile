@@ -1,5 +1,6 @@
 # make setup      everything hibana needs on a Debian machine (packages, .venv, GPAW)
 # make demo       from two CIF files to tables and figures, with the rehearsal engine; result in demo/
+# make demo-bulk  the same with dielectric tensors, Γ phonons, optics and the dielectric-dependent hybrid
 # make test       all tests, physics in its reduced form
 # make test-full  all tests at full size
 # make check      ruff and mypy
@@ -12,13 +13,16 @@ BIN := $(VENV)/bin
 export HIBANA_VENV := $(VENV)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-full check bench clean
+.PHONY: setup demo demo-bulk test test-full check bench clean
 
 setup:
 	@scripts/setup.sh
 
 demo: setup
 	@PATH="$(abspath $(BIN)):$$PATH" scripts/demo.sh
+
+demo-bulk: setup
+	@PATH="$(abspath $(BIN)):$$PATH" scripts/demo.sh bulk
 
 test: setup
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest

@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
-# The whole way of a structure on this machine: the CIF files of workflows/demo/ become a table and figures in demo/.
+# The whole way of a structure on this machine: the CIF files of workflows/demo/ become tables and figures in demo/.
 # Every calculation is a real one, done by the rehearsal engine hibana-vasp under custodian. Started again, it goes on
 # where it stopped; `make clean` begins anew.
+#
+#   scripts/demo.sh [CAMPAIGN]    a file of workflows/ without .yaml: demo (the default) or bulk
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+campaign=${1:-demo}
+case $campaign in
+  demo) tables="electronic" minutes=ten ;;
+  bulk) tables="electronic dielectric optical_absorption phonon_gamma sites" minutes="twenty to thirty" ;;
+  *) echo "demo.sh: there is no demonstration of the campaign $campaign; there are demo and bulk" >&2; exit 2 ;;
+esac
 out=${HIBANA_DEMO_DIR:-demo}
 say() { printf '\n\033[1m[demo %s]\033[0m %s\n' "$(date +%H:%M:%S)" "$*"; }
 
@@ -22,18 +30,20 @@ if [ ! -d "$PMG_VASP_PSP_DIR" ]; then
   hibana-vasp --make-potcars "$PMG_VASP_PSP_DIR" --elements Mg,O,Zn
 fi
 
-say "lpad add workflows/demo.yaml"
-lpad -l "$launchpad" add workflows/demo.yaml
+say "lpad add workflows/$campaign.yaml"
+lpad -l "$launchpad" add "workflows/$campaign.yaml"
 
-say "rlaunch rapidfire: relaxation, bands, DOS and hybrid gap of every structure (about ten minutes)"
+say "rlaunch rapidfire: relaxation and all that follows, for every structure (about $minutes minutes)"
 (cd "$out/launches" && rlaunch -l "$launchpad" -w "$OLDPWD/fw_config/local/my_fworker.yaml" rapidfire)
 
 say "what FireWorks says"
 lpad -l "$launchpad" get_wflows -d less
 lpad -l "$launchpad" report
 
-say "exporting the table and drawing the figures"
-hibana export electronic --output "$out/tables" --protocol pbesol-demo
+say "exporting the tables and drawing the figures"
+for table in $tables; do
+  hibana export "$table" --output "$out/tables/$table" --protocol pbesol-demo
+done
 hibana figures --output "$out/figures" --protocol pbesol-demo
 
 say "summary"
