@@ -174,3 +174,29 @@ def test_recorded_rutile_is_uniaxial(recorded):
     assert xx == pytest.approx(yy, abs=1e-6)
     assert zz > xx + 0.1
     assert doc.space_group_number == 136
+
+
+NOT_FINITE = "is not all finite numbers"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_none(bad):
+    """They end in a reason and a flag, never in an exception or in the document."""
+    doc = document(mgo(epsilon_electronic=matrix(np.full((3, 3), bad))))
+    assert (doc.status, doc.reason) == ("unavailable", f"the electronic dielectric tensor of the run {NOT_FINITE}")
+    doc = document(mgo(epsilon_ionic=matrix(np.full((3, 3), bad))), {"born_charges": CHARGES})
+    assert (doc.status, doc.epsilon_ionic, doc.epsilon_static_average) == ("partial", None, None)
+    assert doc.flags == (f"the ionic dielectric tensor of the run {NOT_FINITE}",)
+    assert doc.epsilon_electronic_average == pytest.approx(3.2)
+    doc = document(mgo(), {"born_charges": np.full((2, 3, 3), bad)})
+    assert (doc.status, doc.born_charges, doc.born_sum_rule_residual) == ("partial", None, None)
+    assert doc.flags == (f"the array born_charges of the run {NOT_FINITE}",)
+    doc = document(mgo(), {"born_charges": CHARGES, "force_constants": np.full((6, 6), bad)})
+    assert (doc.status, doc.epsilon_ionic_recomputed) == ("complete", None)
+    assert doc.flags == (f"the array force_constants of the run {NOT_FINITE}",)
+
+
+def test_born_charges_of_another_number_of_atoms():
+    doc = document(mgo(), {"born_charges": CHARGES[:1]})
+    assert (doc.status, doc.born_charges) == ("partial", None)
+    assert "the array born_charges of the run has the shape (1, 3, 3), not (2, 3, 3)" in doc.reason

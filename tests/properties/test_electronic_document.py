@@ -193,6 +193,17 @@ def test_flags_and_corrections_of_runs_are_carried_over():
             "miss the band edges: the PBEsol gap is 5.000 eV on them, 4.600 eV in the band run",
         ),
         ({"dos": task("dos", edges=gapped(4.3))}, "a band edge lies off the path"),
+        (
+            {"hse06_nsc": task("hse06_nsc", edges=gapped(6.5), semilocal_edges=gapped(4.3))},
+            "off the path: the PBEsol gap is 4.300 eV on the k-points of the HSE06 step, 4.600 eV in the band run",
+        ),
+        (
+            {
+                "ddh_nsc": task("ddh_nsc", edges=gapped(6.5), semilocal_edges=gapped(4.6)),
+                "dielectric": task("dielectric_dfpt", edges=METAL, epsilon_electronic=((9, 0, 0), (0, 9, 0), (0, 0, 9))),
+            },
+            "the dielectric run that gives the share of exact exchange of the hybrid has no gap",
+        ),
         ({"dos": task("dos", edges=gapped(5.2))}, "the dos mesh misses the band edges"),
         ({"band": task("band", edges=gapped(4.6), spec_prior=Prior(band_gap=0.0))}, "k-points were chosen for a gap of 0.000"),
     ],

@@ -16,6 +16,7 @@ from hibana.documents.optics import OPTICS_ARRAYS, OpticsDoc
 from hibana.documents.properties import From, sources_of
 from hibana.documents.task import BandEdges, Calculator, Failure, Inputs, Machine, TaskDoc
 from hibana.properties import spectra
+from hibana.properties.dielectric import build_dielectric
 from hibana.properties.evidence import Evidence
 from hibana.properties.optics import build_optics
 from hibana.protocol.protocol import load_protocol
@@ -161,6 +162,27 @@ def test_another_description_of_the_crystal_gives_the_same_spectra():
     assert np.abs(spectra.rotate(arrays["dielectric_imag"], np.array(doc.rotation)) - spectrum()["dielectric_imag"]).max() < 1e-4
 
 
+def test_moments_that_a_run_ends_with_do_not_turn_the_frame():
+    """Equivalent sites end with slightly different moments; spectra stay in the frame of the dielectric tensors."""
+    sites = [(0.1, 0.2, 0.3), (-0.1, 0.2, -0.3), (-0.1, -0.2, -0.3), (0.1, -0.2, 0.3)]
+    cell = ZNO.model_copy(
+        update={
+            "lattice": ((6.0, 0.0, 0.0), (0.0, 3.0, 0.0), (-1.5, 0.0, 5.0)),
+            "species": ("O",) * 4,
+            "frac_coords": tuple(sites),
+        }
+    )
+    ended = cell.model_copy(update={"magmoms": (0.31, 0.33, 0.36, 0.33)})
+    full = bench()
+    cells = {"initial": cell, "final": ended}
+    full.add("dielectric_function", spectrum(), **cells)
+    full.add("dielectric", epsilon_electronic=((4.0, 0.0, 0.0), (0.0, 4.0, 0.0), (0.0, 0.0, 4.0)), **cells)
+    evidence = Evidence(MATERIAL, load_protocol("pbesol-demo"), full.tasks, NOW, {}, lambda ref: unpack(full.packed[ref.sha256]))
+    dielectric = build_dielectric(evidence).document
+    assert dielectric.space_group_number == 10
+    assert np.array(build_optics(evidence).document.rotation) == pytest.approx(np.array(dielectric.rotation))
+
+
 def test_spectra_are_moved_to_the_hybrid_gap():
     doc, arrays = bench().build()
     energy, imag = arrays["energy"], arrays["epsilon_imag"]
@@ -218,6 +240,32 @@ def test_hybrid_gap_below_semilocal_is_refused_with_numbers():
     assert any("0.500 eV, is below the semilocal gap, 0.750 eV" in flag for flag in doc.flags)
     equal, _ = bench().add("ddh_nsc", edges=gapped(0.745), semilocal_edges=gapped(0.75)).build()
     assert (equal.gap_source, equal.scissor_shift, equal.flags) == ("ddh_nsc", 0.0, ())
+
+
+def test_gap_of_a_hybrid_step_that_starts_from_a_metal_is_refused():
+    """Its gap less none would be added to the gap of the band run."""
+    doc, _ = bench().add("ddh_nsc", edges=gapped(3.2), semilocal_edges=METAL).build()
+    assert (doc.gap_source, doc.scissor_shift, doc.gap_used) == ("none", 0.0, 0.7)
+    assert "ddh_nsc: its semilocal stage finds a metal" in doc.flags
+
+
+def test_gap_that_closes_on_the_mesh_of_the_spectrum_is_flagged():
+    doc, _ = bench().add("dielectric_function", spectrum(), edges=METAL).build()
+    assert doc.flags == ("dielectric_function: the run finds a metal; the spectrum has no intraband part",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shift"),
+    [
+        ({"edges": gapped(np.nan), "semilocal_edges": gapped(0.75)}, 0.0),
+        ({"edges": gapped(3.2), "semilocal_edges": gapped(np.nan)}, 2.5),
+    ],
+)
+def test_gaps_that_are_no_numbers_are_unknown(changes, shift):
+    doc, _ = bench().add("ddh_nsc", **changes).build()
+    assert doc.scissor_shift == pytest.approx(shift)
+    doc, _ = bench().add("band", edges=gapped(np.nan)).build()
+    assert doc.gap_used is None
 
 
 def test_gap_of_the_band_run_where_the_hybrid_has_no_semilocal_stage():
@@ -313,6 +361,13 @@ def test_unusable_spectrum_is_no_answer(changes, said):
     assert said in doc.reason
     assert not arrays
     assert doc.onset is None
+
+
+def test_arrays_of_another_length_are_not_used():
+    doc, _ = bench(dielectric_imag=spectrum()["dielectric_imag"][:-5]).build()
+    assert doc.reason == "dielectric_function: the imaginary part has the shape (3996, 6), not (4001, 6)"
+    doc, _ = bench(dielectric_real=spectrum()["dielectric_real"][:-5]).build()
+    assert (doc.status, doc.kramers_kronig_residual) == ("complete", None)
 
 
 def test_no_run_no_answer():

@@ -95,6 +95,16 @@ def test_no_modes_and_no_run():
     assert document({}, status="failed", failure=Failure(kind="zpotrf", message="LAPACK")).reason == "dielectric: zpotrf: LAPACK"
 
 
+def test_numbers_that_are_none():
+    reason = "the array force_constants of the run is not all finite numbers"
+    doc = document({"force_constants": springs(np.nan)})
+    assert (doc.status, doc.reason, doc.is_stable) == ("unavailable", reason, None)
+    doc = document({"force_constants": springs(np.nan), "gamma_frequencies": np.array([12.0, 11.5, 11.0, 0.05, -0.02, -0.1])})
+    assert (doc.source, doc.is_stable, doc.flags) == ("printed", True, (reason,))
+    doc = document({"gamma_frequencies": np.full(6, np.nan)})
+    assert (doc.status, doc.is_stable, doc.flags) == ("unavailable", None, ())
+
+
 def test_force_constants_come_before_the_printed_list():
     doc = document({"force_constants": springs(STIFFNESS), "gamma_frequencies": np.arange(6.0)})
     assert doc.source == "force_constants"

@@ -203,6 +203,16 @@ def test_what_was_not_calculated_is_null_with_a_reason():
     assert oxygen.nn_ave_electronegativity is not None
 
 
+def test_the_reason_of_missing_bader_charges_is_what_the_run_says_of_its_analysis():
+    runs = Runs()
+    arrays = {name: array for name, array in runs._dos(np.arange(6)).items() if not name.startswith("bader")}
+    runs.add("dos", RUTILE, arrays, warnings=("no OUTCAR", "bader: the program bader is not on PATH"))
+    oxygen = runs.built().sites[1]
+    assert oxygen.bader_charge is None
+    for name in ("bader_charge", "bader_volume", "nn_bader_charge"):
+        assert oxygen.reasons[name] == "dos: no Bader analysis: the program bader is not on PATH"
+
+
 def test_steps_that_were_not_asked_for_leave_the_document_complete():
     runs = Runs()
     runs.tasks = {"structure_opt": runs.tasks["structure_opt"]}
@@ -226,6 +236,37 @@ def test_no_valence_band_maximum_no_centre():
     for step in ("dos", "band"):
         runs.tasks[step] = runs.tasks[step].model_copy(update={"edges": metal})
     assert runs.built().sites[1].reasons["p_center_from_vbm"] == "no valence-band maximum"
+
+
+@pytest.mark.parametrize("step", ["dos", "band"])
+def test_a_metal_in_one_sampling_has_no_valence_band_maximum(step):
+    runs = Runs()
+    assert runs.built().sites[1].p_center_from_vbm is not None
+    runs.tasks[step] = runs.tasks[step].model_copy(update={"edges": BandEdges(gap_class="metal", band_gap=0.0)})
+    assert runs.built().sites[1].reasons["p_center_from_vbm"] == "no valence-band maximum"
+
+
+def test_flags_of_the_runs_and_of_the_born_charges_are_carried_over():
+    runs = Runs()
+    runs.add("dielectric", RUTILE, {"born_charges": BORN[:, None, None] * np.eye(3)})
+    assert runs.built().flags == ()
+    runs.tasks["band"] = runs.tasks["band"].model_copy(update={"flags": ("corrected",)})
+    runs.add("dielectric", RUTILE, {"born_charges": (BORN + 0.5)[:, None, None] * np.eye(3)})
+    first, second = runs.built().flags
+    assert first == "band: corrected"
+    assert second.startswith("sum_rule: the Born charges sum to 3.000 e")
+
+
+def test_arrays_that_are_no_numbers_are_null_with_a_reason():
+    runs = Runs()
+    arrays = runs._dos(np.arange(6))
+    runs.add("dos", RUTILE, {**arrays, "site_dos": arrays["site_dos"] * np.nan, "bader_charges": np.ones(4)})
+    runs.add("dielectric", RUTILE, {"born_charges": np.full((6, 3, 3), np.nan)})
+    oxygen = runs.built().sites[1]
+    assert oxygen.reasons["born_charge"] == "dielectric: the array born_charges of the run is not all finite numbers"
+    assert oxygen.reasons["bader_charge"] == "dos: the array bader_charges of the run has the shape (4,), not (6,)"
+    assert oxygen.reasons["o2p_center_from_vbm"] == "dos: the array site_dos of the run is not all finite numbers"
+    assert oxygen.bader_volume == pytest.approx(15.8)
 
 
 def test_failed_relaxation_and_nothing_at_all():

@@ -318,3 +318,71 @@ def test_two_displaced_atoms_are_refused():
     cell = cells.cells[0].model_copy(update={"frac_coords": tuple(map(tuple, places))})
     with pytest.raises(ForcesError, match="2 atoms are displaced"):
         force_constants(NACL, [(cell, np.zeros((64, 3)))], symprec=0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda forces: forces * 0, "no displacement gives a force"),
+        (lambda forces: forces * np.nan, "phonon_force-001: the forces are not all finite numbers; phonon_force-002: "),
+    ],
+)
+def test_forces_that_say_nothing(change, reason):
+    runs = model_runs(NACL)
+    for step, (run, arrays) in list(runs.items()):
+        if run.forces is not None:
+            runs[step] = (run.model_copy(update={"forces": tuple(map(tuple, change(np.array(run.forces)).tolist()))}), arrays)
+    doc, _ = dispersion(runs)
+    assert doc.status == "unavailable"
+    assert doc.reason.startswith(reason)
+
+
+def test_a_run_without_forces_is_named():
+    runs = model_runs(NACL)
+    runs["phonon_force-002"] = (runs["phonon_force-002"][0].model_copy(update={"forces": None}), {})
+    assert dispersion(runs)[0].reason == "phonon_force-002: the run has no forces"
+
+
+def test_a_direction_without_displacement_is_not_taken_for_one_without_forces():
+    """Without symmetry three directions, with both signs, of each atom are wanted; phonopy solves for fewer and says nothing."""
+    crystal = crystal_of([[3.1, 0, 0], [0.4, 3.7, 0], [0.3, 0.5, 4.3]], ("Na", "Cl"), [[0, 0, 0], [0.47, 0.52, 0.55]])
+    runs = model_runs(crystal, 5.0)
+    whole, _ = dispersion(runs)
+    assert (whole.n_displacements, whole.flags) == (12, ())
+    lost, _ = dispersion({step: run for step, run in runs.items() if step[-3:] not in ("001", "002")})
+    assert (lost.status, lost.reason) == ("unavailable", "the displacements of Na1 do not span space")
+    one_sided, _ = dispersion({step: run for step, run in runs.items() if step[-3:] != "002"})
+    assert [flag.partition(":")[0] for flag in one_sided.flags] == ["11 displacements where the symmetry asks for 12"]
+
+
+def test_what_is_wrong_with_the_dielectric_run_is_said_where_its_field_is_used(recorded):
+    run, arrays = nacl_response(recorded)
+    flagged = run.model_copy(update={"flags": ("gap closed in the dielectric run",)})
+    doc, _ = dispersion(model_runs(NACL) | {"dielectric": (flagged, arrays)})
+    assert doc.has_nac
+    assert "dielectric: gap closed in the dielectric run" in doc.flags
+    doc, _ = dispersion(model_runs(NACL) | {"dielectric": (run, {"born_charges": arrays["born_charges"] * np.nan})})
+    assert doc.has_nac is False
+    assert any("without Born charges" in flag for flag in doc.flags)
+
+
+def test_symmetry_is_that_of_the_crystal_the_cells_were_made_of():
+    """A relaxation that starts with moments a little apart and ends with equal ones: displacements are made of its end."""
+    chain = crystal_of(
+        np.diag([3.9, 3.9, 7.8]), ("Ni", "Ni", "O", "O"), [[0, 0, 0], [0, 0, 0.5], [0.5, 0.5, 0.25], [0.5, 0.5, 0.75]]
+    )
+    ended = chain.model_copy(update={"magmoms": (2.0, -2.0, 0.0, 0.0)})
+    started = chain.model_copy(update={"magmoms": (2.1, -2.0, 0.0, 0.0)})
+    runs = model_runs(ended, 4.0)
+    runs["structure_opt"] = (run_of(ended, initial=started), {})
+    doc, _ = dispersion(runs)
+    assert (doc.status, doc.reason) == ("complete", None)
+    assert not any("displacements" in flag for flag in doc.flags)
+
+
+def test_a_crystal_without_symmetry_search_is_a_reason():
+    crystal = crystal_of(np.eye(3) * 4.0, ("Mg", "Mg", "O"), [[0, 0, 0], [0, 0, 1e-4], [0.5, 0.5, 0.5]])
+    forces = ((0.0, 0.0, 0.1),) * 3
+    doc, _ = dispersion({"structure_opt": (run_of(crystal), {}), "phonon_force-001": (run_of(crystal, forces=forces), {})})
+    assert doc.status == "unavailable"
+    assert doc.reason.startswith("HIB-017")

@@ -176,3 +176,9 @@ def test_an_unknown_task_is_a_numbered_error(recorded):
     with pytest.raises(HibanaError) as caught:
         diagnose(RECORDED / "brmix", "relax")
     assert caught.value.kind.code == "HIB-060"
+
+
+def test_an_unknown_functional_is_a_numbered_error(recorded):
+    with pytest.raises(HibanaError, match="hse06_nsc, ddh_nsc") as caught:
+        diagnose(RECORDED / "brmix", "band", "hse06")
+    assert caught.value.kind.code == "HIB-036"

@@ -208,6 +208,35 @@ class TestDielectricTensors:
         assert run.status == "electronic_limit"
 
 
+class TestNumbersThatAreNone:
+    @pytest.mark.parametrize("printed", ["NaN", "************", "words"])
+    def test_a_tensor_comes_from_outcar_where_vasprun_has_no_numbers(self, nacl, printed):
+        whole, _ = read_run(nacl)
+        spoil(nacl, "epsilon", printed)
+        run, _ = read_run(nacl)
+        assert np.array(run.epsilon_electronic) == pytest.approx(np.array(whole.epsilon_electronic), abs=1e-5)
+        assert any("epsilon" in warning or "electronic dielectric tensor" in warning for warning in run.warnings)
+        (nacl / "OUTCAR").unlink()
+        assert read_run(nacl)[0].epsilon_electronic is None
+
+    @pytest.mark.parametrize("printed", ["NaN", "************", "words"])
+    def test_born_charges(self, nacl, printed):
+        spoil(nacl, "born_charges", printed)
+        run, arrays = read_run(nacl)
+        assert np.isfinite(arrays["born_charges"]).all()
+        assert any("orn" in warning for warning in run.warnings)
+        (nacl / "OUTCAR").unlink()
+        assert "born_charges" not in read_run(nacl)[1]
+
+
+def spoil(folder: Path, name: str, printed: str) -> None:
+    """Something else for the first number of a tensor in vasprun.xml."""
+    text = (folder / "vasprun.xml").read_text()
+    begin = text.index(f'name="{name}"')
+    place = re.compile(r"<v>\s*(\S+)").search(text, begin)
+    (folder / "vasprun.xml").write_text(text[: place.start(1)] + printed + text[place.end(1) :])
+
+
 @pytest.fixture
 def finite_field(nacl) -> Path:
     """A run with finite fields and finite displacements, put together from a recorded one of perturbation theory."""
@@ -248,6 +277,19 @@ class TestFiniteFields:
         found = read_outcar(text)
         assert found.epsilon[0, 0] == pytest.approx(2.524485)
         assert found.born_charges.shape == (8, 3, 3)
+
+    def test_outcar_is_of_the_run_though_its_last_energy_is_a_displacement_s(self, finite_field, recorded):
+        outcar = unpacked(recorded, "NaCl_2_dielectric", "OUTCAR").decode()
+        (line,) = re.findall(r"\n  energy  without entropy=[^\n]*", outcar)
+        energy = line.split()[-1]
+        displaced = line.replace(energy, f"{float(energy) + 0.01:.8f}")
+        (finite_field / "OUTCAR").write_text(outcar.replace("General timing", f"{displaced * 2}\n General timing"))
+        run, arrays = read_run(finite_field)
+        assert not any("another run" in warning for warning in run.warnings)
+        assert "site_potentials" in arrays
+        other = outcar.replace(energy, f"{float(energy) + 0.05:.8f}")
+        (finite_field / "OUTCAR").write_text(other)
+        assert any("another run" in warning for warning in read_run(finite_field)[0].warnings)
 
     def test_several_loops_in_one_list_are_counted_in_outcar(self, finite_field, recorded):
         """The loops of the fields may stand in vasprun.xml as one; the longest in OUTCAR decides."""

@@ -148,6 +148,25 @@ class ChemicalPotentials(Document):
         return next((item for item in self.diagrams if item.oxygen_reference in (convention, None)), None)
 
 
+class GivenEnergy(Document):
+    """The energy of a phase as a user's table gives it; what the table does not state is null."""
+
+    formula: str = Field(description="Reduced formula; the symbol of an element.")
+    energy: Annotated[float, Unit("eV/atom")] = Field(description="Total or formation energy.")
+    kind: EnergyKind = Field(description="Which of the two.")
+    source: str = Field(description="Where it is from.")
+    calculator: str | None = Field(default=None, description="Code that gave it.")
+    protocol: str | None = Field(default=None, description="Protocol, name@version.")
+    cutoff: Annotated[float | None, Unit("eV")] = Field(default=None, description="Plane-wave cutoff.")
+
+
+class EnergyTable(Document):
+    """A user's table of energies of competing phases."""
+
+    source: str = Field(description="Name of the file.")
+    phases: tuple[GivenEnergy, ...] = Field(description="The phases in the order of the table.")
+
+
 class ChemicalPotentialDoc(PropertyDoc):
     """The chemical potentials of a host's elements."""
 
@@ -167,3 +186,4 @@ class ChemicalPotentialDoc(PropertyDoc):
     )
     cutoff: Annotated[float | None, Unit("eV")] = Field(default=None, description="Common plane-wave cutoff of the phases.")
     source: str | None = Field(default=None, description="The table of energies that was given; null for hibana's own runs.")
+    given: EnergyTable | None = Field(default=None, description="That table, so that the document can be built again.")

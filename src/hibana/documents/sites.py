@@ -32,7 +32,9 @@ class SiteDescriptor(Document):
     nn_ave_electronegativity: Number = Field(default=None, description="Solid-angle weighted mean over the neighbours.")
     nn_max_electronegativity: Number = Field(default=None, description="Largest of the significant neighbours.")
     nn_min_electronegativity: Number = Field(default=None, description="Smallest of the significant neighbours.")
-    born_charge: Charge = Field(default=None, description="Third of the trace of the Born effective charge tensor.")
+    born_charge: Charge = Field(
+        default=None, description="Third of the trace of the Born effective charge tensor, as calculated, without the sum rule."
+    )
     nn_ave_born_charge: Charge = Field(default=None, description="Solid-angle weighted mean over the neighbours.")
     nn_max_born_charge: Charge = Field(default=None, description="Largest of the significant neighbours.")
     nn_min_born_charge: Charge = Field(default=None, description="Smallest of the significant neighbours.")

@@ -157,8 +157,8 @@ class VacancyDoc(PropertyDoc):
         default="undetermined", description="Where the electrons of the vacancy are."
     )
     edge_reason: str | None = Field(default=None, description="Why that is not determined.")
-    localised_levels: Annotated[tuple[float, ...], Unit("eV"), From("vacancy")] = Field(
-        default=(), description="Energies of the vacancy's own states."
+    localised_levels: Annotated[tuple[float, ...], Unit("eV"), From("vacancy", "supercell")] = Field(
+        default=(), description="Energies of the vacancy's own states, above the valence-band maximum of the supercell."
     )
     structure_class: Annotated[StructureClass, From("vacancy", "supercell")] = Field(
         default="unknown", description="What became of the vacancy in its relaxation."

@@ -94,6 +94,11 @@ def _hybrid_against_band(hybrid: TaskDoc, band: TaskDoc, title: str) -> list[str
     flags = []
     if gap is not None and below is not None and gap < below - GAP_TOLERANCE:
         flags.append(f"the {title} gap, {gap:.3f} eV, is below the PBEsol gap, {below:.3f} eV")
+    if same is not None and path is not None and same < path - GAP_TOLERANCE:
+        flags.append(
+            f"a band edge lies off the path: the PBEsol gap is {same:.3f} eV on the k-points of the {title} step, "
+            f"{path:.3f} eV in the band run"
+        )
     if same is not None and path is not None and same > path + EDGE_TOLERANCE:
         flags.append(
             f"the k-points of the {title} step miss the band edges: the PBEsol gap is {same:.3f} eV on them, "
@@ -107,6 +112,8 @@ def _exchange_against_dielectric(hybrid: TaskDoc | None, dielectric: TaskDoc | N
     tensor = None if dielectric is None else dielectric.epsilon_electronic
     if hybrid is None or tensor is None:
         return []
+    if dielectric is not None and dielectric.edges.gap_class == "metal":
+        return ["the dielectric run that gives the share of exact exchange of the hybrid has no gap"]
     used, expected = hybrid.inputs.incar.get("AEXX"), 3 / sum(tensor[axis][axis] for axis in range(3))
     if used is None or abs(float(used) - expected) <= EXCHANGE_TOLERANCE:
         return []

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hibana.core.errors import HibanaError
-from hibana.documents.crystal import Crystal, Matrix
+from hibana.documents.crystal import Matrix
 from hibana.documents.dielectric import DielectricDoc
 from hibana.documents.task import TaskDoc
 from hibana.properties.consistency import run_flags
-from hibana.properties.evidence import Built, Evidence
+from hibana.properties.evidence import Built, Evidence, with_initial_moments
 from hibana.properties.invariants import (
     Finding,
     born_findings,
@@ -21,7 +21,7 @@ from hibana.properties.invariants import (
     ionic_findings,
     soft_findings,
 )
-from hibana.properties.phonon import ionic_tensor, read_modes
+from hibana.properties.phonon import ionic_tensor, mode_faults, read_modes
 from hibana.properties.tensors import Frame, conventional_frame, site_tensor_residual
 
 Array = NDArray[np.float64]
@@ -47,17 +47,21 @@ def build_dielectric(evidence: Evidence) -> Built:
         return Built(DielectricDoc(**head, status="unavailable", reason=reason))
     if task.epsilon_electronic is None:
         return Built(DielectricDoc(**head, status="unavailable", reason="the run has no electronic dielectric tensor"))
+    if not np.isfinite(task.epsilon_electronic).all():
+        reason = "the electronic dielectric tensor of the run is not all finite numbers"
+        return Built(DielectricDoc(**head, status="unavailable", reason=reason))
     try:
-        frame = conventional_frame(_with_initial_moments(task), evidence.protocol.symmetry)
+        frame = conventional_frame(with_initial_moments(task), evidence.protocol.symmetry)
     except HibanaError as error:
         return Built(DielectricDoc(**head, status="unavailable", reason=str(error)))
     values, findings = _values(evidence, task, frame)
     missing = [what for what, name in _PARTS.items() if values.get(name) is None]
+    faults = _faults(evidence, task)
     document = DielectricDoc(
         **head,
         status="partial" if missing else "complete",
-        reason=f"the run has no {' and no '.join(missing)}" if missing else None,
-        flags=(*run_flags("dielectric", task), *(finding.flag for finding in findings)),
+        reason="; ".join([f"the run has no {' and no '.join(missing)}", *faults]) if missing else None,
+        flags=(*run_flags("dielectric", task), *faults, *(finding.flag for finding in findings)),
         method="finite_field" if task.inputs.incar.get("LCALCEPS") else "dfpt",
         crystal=frame.turn_crystal(task.final),
         rotation=_matrix(frame.rotation),
@@ -75,12 +79,12 @@ def _values(evidence: Evidence, task: TaskDoc, frame: Frame) -> tuple[dict[str, 
     electronic = frame.turn(np.array(task.epsilon_electronic))
     findings = gap_findings(task.edges) + electronic_findings(electronic, frame)
     values = _tensor_fields("electronic", electronic)
-    charges = evidence.load("dielectric", "born_charges")
+    charges = _charges(evidence, task)
     if charges is not None:
-        turned = frame.turn(charges.astype(float))
+        turned = frame.turn(charges)
         findings += born_findings(turned, frame)
         values |= _born_fields(turned, frame)
-    if task.epsilon_ionic is not None:
+    if task.epsilon_ionic is not None and np.isfinite(task.epsilon_ionic).all():
         ionic = frame.turn(np.array(task.epsilon_ionic))
         recomputed = _recomputed(evidence, task, frame)
         values |= _tensor_fields("ionic", ionic)
@@ -92,21 +96,46 @@ def _values(evidence: Evidence, task: TaskDoc, frame: Frame) -> tuple[dict[str, 
     return values, findings
 
 
-def _with_initial_moments(task: TaskDoc) -> Crystal:
-    """The cell of the run with the moments it was given: those it ended with differ a little between equivalent sites."""
-    return task.final.model_copy(update={"magmoms": task.initial.magmoms})
+def born_flags(evidence: Evidence) -> tuple[str, ...]:
+    """The gates that the Born charges of the run of the dielectric tensors do not pass; none where there are none."""
+    task = evidence.answer("dielectric")
+    charges = None if task is None else _charges(evidence, task)
+    if task is None or charges is None:
+        return ()
+    try:
+        frame = conventional_frame(with_initial_moments(task), evidence.protocol.symmetry)
+    except HibanaError:
+        return ()
+    return tuple(finding.flag for finding in [*gap_findings(task.edges), *born_findings(frame.turn(charges), frame)])
+
+
+def _faults(evidence: Evidence, task: TaskDoc) -> list[str]:
+    """What of the run was left out because it is not all numbers, or not of this cell."""
+    faults = [evidence.fault("dielectric", "born_charges", _charges_shape(task)), *mode_faults(evidence)]
+    if task.epsilon_ionic is not None and not np.isfinite(task.epsilon_ionic).all():
+        faults.insert(0, "the ionic dielectric tensor of the run is not all finite numbers")
+    return [fault for fault in faults if fault is not None]
+
+
+def _charges(evidence: Evidence, task: TaskDoc) -> Array | None:
+    return evidence.sound("dielectric", "born_charges", _charges_shape(task))
+
+
+def _charges_shape(task: TaskDoc) -> tuple[int, ...]:
+    return (len(task.final.species), 3, 3)
 
 
 def _recomputed(evidence: Evidence, task: TaskDoc, frame: Frame) -> Array | None:
     """The ionic tensor from Born charges and force constants, in the frame; None where the run lacks one of them."""
-    charges = evidence.load("dielectric", "born_charges")
-    force_constants = evidence.load("dielectric", "force_constants")
+    size = 3 * len(task.final.species)
+    charges = _charges(evidence, task)
+    force_constants = evidence.sound("dielectric", "force_constants", (size, size))
     if charges is None or force_constants is None:
         return None
     volume = abs(float(np.linalg.det(np.array(task.final.lattice))))
-    corrected = charges.astype(float) - charges.astype(float).mean(axis=0)
+    corrected = charges - charges.mean(axis=0)
     try:
-        return frame.turn(ionic_tensor(force_constants.astype(float), corrected, volume))
+        return frame.turn(ionic_tensor(force_constants, corrected, volume))
     except np.linalg.LinAlgError:
         return None
 

@@ -6,12 +6,13 @@ from typing import Any, get_args
 
 import numpy as np
 
+from hibana.core.errors import HibanaError
 from hibana.documents.properties import ElectronicDoc, PropertyStatus
 from hibana.documents.spec import GapClass
 from hibana.documents.task import TaskDoc
 from hibana.properties.consistency import electronic_flags
 from hibana.properties.edge_characters import ORBITALS, window_character
-from hibana.properties.evidence import Built, Evidence
+from hibana.properties.evidence import Built, Evidence, with_initial_moments
 from hibana.properties.masses import available, effective_masses
 from hibana.properties.tensors import conventional_frame
 from hibana.protocol.protocol import RECIPES, HybridName
@@ -149,9 +150,11 @@ def _masses(evidence: Evidence, dos: TaskDoc) -> dict[str, Any]:
     bands = np.asarray(eigenvalues, float)
     try:
         masses = effective_masses(dos.final, np.asarray(kpoints, float), bands, vbm, cbm, electrons_per_state=spins)
+        frame = conventional_frame(with_initial_moments(dos), evidence.protocol.symmetry)
     except (ValueError, np.linalg.LinAlgError) as error:
         return {"masses_reason": f"BoltzTraP2: {error}"}
-    frame = conventional_frame(dos.final, evidence.protocol.symmetry)
+    except HibanaError as error:
+        return {"masses_reason": str(error)}
     found: dict[str, Any] = {}
     for name, tensor in (("electron_mass", masses.electron), ("hole_mass", masses.hole)):
         turned = frame.turn(tensor)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from hibana import __version__
 from hibana.documents.arrays import ArrayRef, PackedArray
 from hibana.documents.candidate import Material
+from hibana.documents.chemical_potentials import EnergyTable
+from hibana.documents.crystal import Crystal
 from hibana.documents.properties import PropertyDoc
 from hibana.documents.task import TaskDoc, why_no_answer
 
@@ -43,6 +45,8 @@ class Evidence:
         asked for.
     array
         Gives the array that a reference names.
+    energies
+        The user's table of energies of competing phases; None where there is none.
     """
 
     material: Material
@@ -51,6 +55,7 @@ class Evidence:
     built_at: datetime
     reasons: Mapping[str, str] = field(default_factory=dict)
     array: Callable[[ArrayRef], NDArray[np.generic]] = _no_array
+    energies: EnergyTable | None = None
 
     def asked(self, step: str) -> bool:
         """Whether a step was asked for."""
@@ -72,6 +77,20 @@ class Evidence:
         task = self.answer(step)
         ref = None if task is None else task.arrays.get(name)
         return None if ref is None else self.array(ref)
+
+    def sound(self, step: str, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.float64] | None:
+        """An array of the answer of a step in full precision, None if there is none or it has a :meth:`fault`."""
+        found = self.load(step, name)
+        return None if found is None or self.fault(step, name, shape) is not None else found.astype(float)
+
+    def fault(self, step: str, name: str, shape: tuple[int, ...] | None = None) -> str | None:
+        """What is wrong with an array of the answer of a step: its shape, or numbers that are none; None if nothing is."""
+        found = self.load(step, name)
+        if found is None:
+            return None
+        if shape is not None and found.shape != shape:
+            return f"the array {name} of the run has the shape {found.shape}, not {shape}"
+        return None if np.isfinite(found).all() else f"the array {name} of the run is not all finite numbers"
 
     def head(self, *steps: str) -> dict[str, Any]:
         """The fields every property document has.
@@ -103,6 +122,11 @@ class Evidence:
             "built_with": __version__,
             "built_at": self.built_at,
         }
+
+
+def with_initial_moments(task: TaskDoc) -> Crystal:
+    """The cell a run ended with and the moments it was given: those it ended with differ a little between equivalent sites."""
+    return task.final.model_copy(update={"magmoms": task.initial.magmoms})
 
 
 @dataclass(frozen=True)

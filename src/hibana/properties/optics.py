@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from hibana.core.errors import HibanaError
 from hibana.documents.arrays import pack
 from hibana.documents.optics import OpticsDoc
-from hibana.documents.task import TaskDoc
+from hibana.documents.task import BandEdges, TaskDoc
 from hibana.properties import spectra
 from hibana.properties.consistency import GAP_TOLERANCE, run_flags
-from hibana.properties.evidence import Built, Evidence
+from hibana.properties.evidence import Built, Evidence, with_initial_moments
 from hibana.properties.kramers_kronig import real_part, uniform_step
 from hibana.properties.tensors import conventional_frame
 
@@ -124,8 +124,12 @@ def scissor_shift(evidence: Evidence) -> Shift:
             missing[step] = evidence.why_not(step)
             continue
         same = hybrid.semilocal_edges
-        semilocal = next((run.band_gap for run in (same, band and band.edges) if run and run.band_gap is not None), None)
-        gap = hybrid.edges.band_gap
+        if same is not None and same.gap_class == "metal":
+            missing[step] = "its semilocal stage finds a metal"
+            flags.append(f"{step}: {missing[step]}")
+            continue
+        semilocal = next((gap for edges in (same, band and band.edges) if (gap := _gap(edges)) is not None), None)
+        gap = _gap(hybrid.edges)
         if gap is None or semilocal is None:
             missing[step] = f"the {'hybrid' if gap is None else 'semilocal'} gap is unknown"
         elif gap < semilocal - GAP_TOLERANCE:
@@ -136,6 +140,12 @@ def scissor_shift(evidence: Evidence) -> Shift:
     return Shift(0.0, None, missing, (*flags, "the spectra are not shifted: there is no hybrid gap to shift them to"))
 
 
+def _gap(edges: BandEdges | None) -> float | None:
+    """The gap, None if it is unknown or no number."""
+    gap = None if edges is None else edges.band_gap
+    return gap if gap is not None and np.isfinite(gap) else None
+
+
 def _read(evidence: Evidence) -> Spectrum | str:
     """The calculated spectrum, or why there is none."""
     run = evidence.answer(SPECTRUM)
@@ -144,9 +154,11 @@ def _read(evidence: Evidence) -> Spectrum | str:
     energies, imag = evidence.load(SPECTRUM, "dielectric_energies"), evidence.load(SPECTRUM, "dielectric_imag")
     if energies is None or imag is None:
         return "the run has no dielectric function"
+    if imag.shape != (len(energies), 6):
+        return f"the imaginary part has the shape {imag.shape}, not {(len(energies), 6)}"
     try:
         step = uniform_step(energies)
-        rotation = conventional_frame(run.final, evidence.protocol.symmetry).rotation
+        rotation = conventional_frame(with_initial_moments(run), evidence.protocol.symmetry).rotation
     except (ValueError, HibanaError) as error:
         return str(error)
     tensor = np.array(imag, dtype=float)
@@ -154,7 +166,7 @@ def _read(evidence: Evidence) -> Spectrum | str:
     if not np.isfinite(tensor).all():
         return "the imaginary part holds numbers that are not finite"
     real = evidence.load(SPECTRUM, "dielectric_real") if _has_real_part(run) else None
-    code_real = None if real is None else spectra.rotate(np.array(real, dtype=float), rotation)
+    code_real = None if real is None or real.shape != tensor.shape else spectra.rotate(np.array(real, dtype=float), rotation)
     return Spectrum(step * np.arange(len(tensor)), spectra.rotate(tensor, rotation), code_real, rotation)
 
 
@@ -179,6 +191,8 @@ def _constants(evidence: Evidence, run: TaskDoc, spectrum: Spectrum) -> tuple[di
         "valence_electrons": run.inputs.nelect,
     }
     flags = [*_negative(spectrum), *_f_sum(electrons, run.inputs.nelect)]
+    if run.edges.gap_class == "metal":
+        flags.append(f"{SPECTRUM}: the run finds a metal; the spectrum has no intraband part")
     if spectrum.code_real is not None:
         inside = spectrum.energies <= evidence.protocol.optics.energy_max
         residual = _residual(spectra.average(spectrum.code_real)[inside], spectra.average(real)[inside])
@@ -187,8 +201,9 @@ def _constants(evidence: Evidence, run: TaskDoc, spectrum: Spectrum) -> tuple[di
             by = "it is not finite" if residual is None else f"by {residual:.1%}, above {RESIDUAL_LIMIT:.0%}"
             flags.append(f"Kramers-Kronig: the code's real part does not follow from its imaginary part ({by})")
     static = evidence.answer("dielectric")
-    if static is not None and static.epsilon_electronic is not None:
-        ratio = zero / (float(np.trace(np.array(static.epsilon_electronic))) / 3)
+    constant = None if static is None or static.epsilon_electronic is None else float(np.trace(static.epsilon_electronic)) / 3
+    if constant is not None and constant > 0:
+        ratio = zero / constant
         values["epsilon_zero_over_dfpt"] = ratio
         if not DFPT_LIMITS[0] <= ratio <= DFPT_LIMITS[1]:
             what = f"the constant at zero energy, {zero:.3f}, is {ratio:.2f} times that of the dielectric step"
@@ -201,7 +216,7 @@ def _moved(
 ) -> tuple[dict[str, Any], dict[str, Floats], list[str]]:
     """Values, arrays and flags of the shifted spectra on the grid of the protocol."""
     edges = None if band is None or band.edges.gap_class != "gapped" else band.edges
-    gap = None if edges is None else edges.band_gap
+    gap = _gap(edges)
     direct = None if edges is None else edges.direct_gap
     energies, imag = spectra.scissor(spectrum.energies, spectrum.imag, shift, gap or 0.0)
     grid = spectra.energy_grid(rule.energy_max, rule.energy_step)

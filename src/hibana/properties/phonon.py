@@ -13,6 +13,7 @@ from pymatgen.core import Element
 from scipy import constants
 
 from hibana.documents.dielectric import FrequencySource, PhononDoc
+from hibana.documents.task import TaskDoc
 from hibana.properties.consistency import run_flags
 from hibana.properties.evidence import Built, Evidence
 from hibana.properties.invariants import phonon_findings
@@ -71,25 +72,41 @@ def build_phonon(evidence: Evidence) -> Built:
         return Built(PhononDoc(**head, status="unavailable", reason=reason))
     modes = read_modes(evidence)
     if modes is None:
-        return Built(PhononDoc(**head, status="unavailable", reason="the run has neither force constants nor frequencies"))
+        reason = "; ".join(mode_faults(evidence)) or "the run has neither force constants nor frequencies"
+        return Built(PhononDoc(**head, status="unavailable", reason=reason))
     found = phonon_findings(modes.acoustic, modes.optical, modes.frequencies, head["threshold"])
-    flags = (*run_flags("dielectric", task), *(item.flag for item in found))
+    flags = (*run_flags("dielectric", task), *mode_faults(evidence), *(item.flag for item in found))
     return Built(PhononDoc(**head, status="complete", flags=flags, **_values(modes, head["threshold"])))
 
 
 def read_modes(evidence: Evidence) -> GammaModes | None:
     """The modes that the run of the dielectric tensors gives; None if it has none.
 
-    Force constants come first; a list of printed frequencies is taken as it is.
+    Force constants come first; a list of printed frequencies is taken as it is. Neither is taken with :func:`mode_faults`.
     """
     task = evidence.answer("dielectric")
     if task is None:
         return None
-    force_constants = evidence.load("dielectric", "force_constants")
+    shapes = _shapes(task)
+    force_constants = evidence.sound("dielectric", "force_constants", shapes["force_constants"])
     if force_constants is not None:
-        return modes_of(force_constants.astype(float), masses_of(task.final.species))
-    printed = evidence.load("dielectric", "gamma_frequencies")
-    return None if printed is None else modes_as_printed(printed.astype(float))
+        return modes_of(force_constants, masses_of(task.final.species))
+    printed = evidence.sound("dielectric", "gamma_frequencies", shapes["gamma_frequencies"])
+    return None if printed is None else modes_as_printed(printed)
+
+
+def mode_faults(evidence: Evidence) -> list[str]:
+    """What is wrong with the force constants and frequencies of the run of the dielectric tensors, where it has any."""
+    task = evidence.answer("dielectric")
+    if task is None:
+        return []
+    faults = (evidence.fault("dielectric", name, shape) for name, shape in _shapes(task).items())
+    return [fault for fault in faults if fault is not None]
+
+
+def _shapes(task: TaskDoc) -> dict[str, tuple[int, ...]]:
+    size = 3 * len(task.final.species)
+    return {"force_constants": (size, size), "gamma_frequencies": (size,)}
 
 
 def masses_of(species: Sequence[str]) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,9 @@ from hibana.core.errors import HibanaError
 from hibana.documents.crystal import Crystal
 from hibana.documents.sites import SiteDescriptor, SitesDoc
 from hibana.documents.task import TaskDoc
+from hibana.properties.consistency import run_flags
+from hibana.properties.dielectric import born_flags
+from hibana.properties.electronic import combined_gap_class
 from hibana.properties.evidence import Built, Evidence
 from hibana.properties.neighbours import neighbour_statistics, weights_by_element
 from hibana.properties.p_centre import p_centre_below
@@ -19,6 +21,7 @@ from hibana.properties.site_matching import match_sites
 from hibana.properties.voronoi import voronoi_weights
 from hibana.structures.convert import to_pymatgen
 from hibana.structures.symmetry import kind_cell, symmetry_dataset
+from hibana.vasp.bader import NOTE
 
 Array = NDArray[np.float64]
 
@@ -136,11 +139,18 @@ def build_sites(evidence: Evidence) -> Built:
         **head,
         status="partial" if missing else "complete",
         reason="; ".join(f"{step}: {evidence.why_not(step)}" for step in missing) or None,
+        flags=_flags(evidence),
         crystal=crystal,
         space_group_number=found.space_group_number,
         sites=sites,
     )
     return Built(document)
+
+
+def _flags(evidence: Evidence) -> tuple[str, ...]:
+    """Flags of the runs that the sites are described from, and of the Born charges."""
+    of_runs = [flag for step in STEPS if (run := evidence.answer(step)) is not None for flag in run_flags(step, run)]
+    return tuple(dict.fromkeys([*of_runs, *born_flags(evidence)]))
 
 
 def _descriptor(
@@ -216,43 +226,57 @@ def _of_orbits(quantity: SiteValues, found: Orbits) -> SiteValues:
     return SiteValues(values, quantity.reason)
 
 
-def _matched(evidence: Evidence, crystal: Crystal, step: str, array: str) -> tuple[TaskDoc, Any, NDArray[np.intp]] | str:
+def _matched(
+    evidence: Evidence, crystal: Crystal, step: str, name: str, shape: tuple[int, ...] | None = None
+) -> tuple[TaskDoc, Array, NDArray[np.intp]] | str:
     """A run, one of its arrays, and its sites in the order of the crystal; or why there is none."""
     run = evidence.answer(step)
     if run is None:
         return f"{step}: {evidence.why_not(step)}"
-    values = evidence.load(step, array)
+    values = evidence.sound(step, name, shape)
     if values is None:
-        return f"{step}: the run has no {array.replace('_', ' ')}"
+        lacking = f"the run has no {name.replace('_', ' ')}"
+        return f"{step}: {evidence.fault(step, name, shape) or lacking}"
     sites = match_sites(crystal, run.final)
     return (run, values, sites) if sites is not None else NOT_MATCHED.format(step=step)
 
 
 def _born_charges(evidence: Evidence, crystal: Crystal) -> SiteValues:
-    found = _matched(evidence, crystal, "dielectric", "born_charges")
+    n_sites = len(crystal.species)
+    found = _matched(evidence, crystal, "dielectric", "born_charges", (n_sites, 3, 3))
     if isinstance(found, str):
-        return SiteValues.unknown(len(crystal.species), found)
+        return SiteValues.unknown(n_sites, found)
     _, tensors, sites = found
-    return SiteValues(np.trace(np.asarray(tensors, dtype=float), axis1=1, axis2=2)[sites] / 3)
+    return SiteValues(np.trace(tensors, axis1=1, axis2=2)[sites] / 3)
 
 
 def _bader(evidence: Evidence, crystal: Crystal, array: str) -> SiteValues:
-    found = _matched(evidence, crystal, "dos", array)
+    n_sites = len(crystal.species)
+    found = _matched(evidence, crystal, "dos", array, (n_sites,))
     if isinstance(found, str):
-        return SiteValues.unknown(len(crystal.species), found)
+        return SiteValues.unknown(n_sites, _no_analysis(evidence) or found)
     _, values, sites = found
-    return SiteValues(np.asarray(values, dtype=float)[sites])
+    return SiteValues(values[sites])
+
+
+def _no_analysis(evidence: Evidence) -> str | None:
+    """What the DOS run says of why it has no Bader analysis."""
+    run = evidence.answer("dos")
+    notes = () if run is None else run.warnings
+    return next((f"dos: no Bader analysis: {note.removeprefix(NOTE)}" for note in notes if note.startswith(NOTE)), None)
 
 
 def _p_centres(evidence: Evidence, crystal: Crystal, found: Orbits) -> list[float | str]:
     """Centre of the valence p states of each orbit below the VBM, or why it is not known."""
     matched = _matched(evidence, crystal, "dos", "site_dos")
-    energies, rows = evidence.load("dos", "dos_energies"), evidence.load("dos", "inequivalent_sites")
+    energies, rows = evidence.sound("dos", "dos_energies"), evidence.load("dos", "inequivalent_sites")
     band = evidence.answer("band")
     if isinstance(matched, str):
         return [matched] * len(found.orbits)
     run, densities, sites = matched
     vbm = run.edges.vbm if band is None or band.edges.vbm is None else band.edges.vbm
+    if combined_gap_class(band, run) == "metal":
+        vbm = None
     if energies is None or rows is None:
         return ["dos: the run does not say which sites and energies its densities are of"] * len(found.orbits)
     if vbm is None:
@@ -265,7 +289,7 @@ def _p_centres(evidence: Evidence, crystal: Crystal, found: Orbits) -> list[floa
             centres.append("dos: the run has no density of states of this site")
             continue
         try:
-            centres.append(p_centre_below(np.asarray(energies, dtype=float), densities[known[0]], vbm))
+            centres.append(p_centre_below(energies, densities[known[0]], vbm))
         except ValueError as error:
             centres.append(f"dos: {error}")
     return centres

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
 from pymatgen.core import Element
 
+from hibana.core.errors import HibanaError
 from hibana.documents.arrays import pack
 from hibana.documents.crystal import Crystal
 from hibana.documents.dispersion import DispersionDoc
@@ -43,6 +44,9 @@ SAME_SITE = 0.2
 
 DISPLACED = 1e-4
 """Å. Smaller displacements are rounded digits."""
+
+SPANNING = 0.1
+"""Least singular value of the unit vectors of displacements that span space."""
 
 DOS_STEP = 0.05
 """THz. Step of the density of states."""
@@ -133,14 +137,16 @@ def build_dispersion(evidence: Evidence) -> Built:
     try:
         crystal = _relaxed(evidence)
         runs = _forces(evidence, steps)
+        conventional_frame(crystal, evidence.protocol.symmetry)  # phonopy fails less clearly where there is no symmetry
         phonons = force_constants(crystal, runs, symprec=evidence.protocol.symmetry.symprec)
-    except ForcesError as error:
+    except (ForcesError, HibanaError) as error:
         return Built(DispersionDoc(**head, status="unavailable", reason=str(error)))
     raw = np.array(phonons.get_frequencies([0, 0, 0]))
     acoustic = float(np.sort(np.abs(raw))[2])
     phonons.symmetrize_force_constants(show_drift=False)
     gamma = tuple(float(value) for value in np.sort(phonons.get_frequencies([0, 0, 0])))
     flags = [flag for step in steps for flag in run_flags(step, evidence.tasks[step])]
+    flags += _fewer_than_wanted(phonons, crystal, evidence.protocol.symmetry.symprec)
     has_nac = _add_field(phonons, crystal, evidence, flags)
     values, arrays = _spectra(phonons, crystal, evidence)
     findings = acoustic_findings(acoustic) + stability_findings(values["min_frequency"], threshold)
@@ -205,6 +211,11 @@ def force_constants(crystal: Crystal, runs: Sequence[tuple[Crystal, Array]], *, 
     lacking = _not_displaced(phonons, {item["number"] for item in found})
     if lacking:
         raise ForcesError(f"no displacement of {', '.join(lacking)}")
+    lacking = _undetermined(phonons, found)
+    if lacking:
+        raise ForcesError(f"the displacements of {', '.join(lacking)} do not span space")
+    if not any((np.abs(item["forces"] - left) > 0).any() for item in found):
+        raise ForcesError("no displacement gives a force")
     phonons.dataset = {
         "natom": len(ideal.species),
         "first_atoms": [item | {"forces": item["forces"] - left} for item in found],
@@ -217,21 +228,27 @@ def force_constants(crystal: Crystal, runs: Sequence[tuple[Crystal, Array]], *, 
 
 
 def _relaxed(evidence: Evidence) -> Crystal:
+    """The crystal the displaced cells were made of, its moments those the relaxation ended with: symmetry is judged alike."""
     task = evidence.answer("structure_opt")
     if task is None:
         raise ForcesError(f"structure_opt: {evidence.why_not('structure_opt')}")
-    return task.final.model_copy(update={"magmoms": task.initial.magmoms})
+    return task.final
 
 
 def _forces(evidence: Evidence, steps: Sequence[str]) -> list[tuple[Crystal, Array]]:
     if not steps:
         raise ForcesError(f"{STEP}: not calculated")
     missing = [f"{step}: {evidence.why_not(step)}" for step in steps if evidence.answer(step) is None]
-    runs = [task for step in steps if (task := evidence.answer(step)) is not None]
-    missing += [f"{task.task}: the run has no forces" for task in runs if task.forces is None]
+    runs = {step: task for step in steps if (task := evidence.answer(step)) is not None}
+    missing += [f"{step}: the run has no forces" for step, task in runs.items() if task.forces is None]
+    missing += [
+        f"{step}: the forces are not all finite numbers"
+        for step, task in runs.items()
+        if task.forces is not None and not np.isfinite(task.forces).all()
+    ]
     if missing:
         raise ForcesError("; ".join(missing))
-    return [(task.initial, np.array(task.forces)) for task in runs]
+    return [(task.initial, np.array(task.forces)) for task in runs.values()]
 
 
 def _phonopy(crystal: Crystal, matrix: NDArray[np.int64], symprec: float) -> Phonopy:
@@ -295,16 +312,43 @@ def _not_displaced(phonons: Phonopy, displaced: set[int]) -> list[str]:
     return [f"{phonons.supercell.symbols[number]}{number + 1}" for number in missing]
 
 
+def _undetermined(phonons: Phonopy, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Displaced atoms whose displacements and their images do not span space, by symbol and number in the supercell.
+
+    Phonopy would silently take what is missing for zero.
+    """
+    lattice = np.array(phonons.supercell.cell).T
+    lacking = []
+    for number in sorted({item["number"] for item in found}):
+        rotations = lattice @ phonons.symmetry.get_site_symmetry(number) @ np.linalg.inv(lattice)
+        moves = np.array([item["displacement"] for item in found if item["number"] == number])
+        directions = (moves / np.linalg.norm(moves, axis=1)[:, None]) @ np.swapaxes(rotations, 1, 2)
+        if np.linalg.svd(directions.reshape(-1, 3), compute_uv=False)[2:].sum() < SPANNING:
+            lacking.append(f"{phonons.supercell.symbols[number]}{number + 1}")
+    return lacking
+
+
+def _fewer_than_wanted(phonons: Phonopy, crystal: Crystal, symprec: float) -> list[str]:
+    """A flag if displacements were left out whose forces would cancel terms of even order."""
+    whole = _phonopy(crystal, np.array(phonons.supercell_matrix).T, symprec)
+    whole.generate_displacements()
+    given, wanted = len(phonons.displacements), len(whole.displacements)
+    if given >= wanted:
+        return []
+    return [f"{given} displacements where the symmetry asks for {wanted}: anharmonic forces are in the force constants"]
+
+
 def _add_field(phonons: Phonopy, crystal: Crystal, evidence: Evidence, flags: list[str]) -> bool:
     """Add the macroscopic field of longitudinal modes, where the run of the dielectric tensors gives what it takes."""
     task = evidence.answer("dielectric")
-    charges = evidence.load("dielectric", "born_charges")
-    if task is None or task.epsilon_electronic is None or charges is None:
+    charges = evidence.sound("dielectric", "born_charges", (len(crystal.species), 3, 3))
+    if task is None or task.epsilon_electronic is None or charges is None or not np.isfinite(task.epsilon_electronic).all():
         return False
+    flags += run_flags("dielectric", task)
     if not _same_cell(crystal, task):
         flags.append("the run of the dielectric tensors has another cell than the relaxation: its Born charges were not used")
         return False
-    corrected = charges.astype(float) - charges.astype(float).mean(axis=0)
+    corrected = charges - charges.mean(axis=0)
     phonons.nac_params = {"born": corrected, "dielectric": np.array(task.epsilon_electronic), "factor": NAC_FACTOR}
     return True
 

@@ -35,6 +35,9 @@ DENSITIES = ("CHG", "CHGCAR", "AECCAR0", "AECCAR1", "AECCAR2")
 NEEDED = ("CHGCAR", "AECCAR0", "AECCAR2")
 """Those of them that the analysis reads."""
 
+NOTE = "bader: "
+"""Beginning of the warning of a run that says why it has no analysis."""
+
 KEEP = "HIBANA_KEEP_DENSITIES"
 """Environment variable that keeps the densities, if it is set to anything but 0."""
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hibana.protocol.errors import UNKNOWN_TASK
+from hibana.protocol.protocol import FUNCTIONALS
 from hibana.vasp.corrections import correction_of
 from hibana.vasp.errors import NOT_A_RUN
 from hibana.vasp.files import find, load
@@ -97,10 +99,13 @@ def diagnose(
     Raises
     ------
     HibanaError
-        HIB-050 if the folder has no VASP output, HIB-060 for a task without handlers.
+        HIB-036 for a functional that no protocol has, HIB-050 if the folder has no VASP output, HIB-060 for a task without
+        handlers.
     """
     directory = Path(directory)
     policy = policy or load_policy()
+    if functional not in FUNCTIONALS:
+        raise UNKNOWN_TASK.error(f"functional {functional!r}; there are {', '.join(FUNCTIONALS)}")
     handlers = policy.handlers(task, functional)
     if not any(find(directory, name) for name in WATCHED):
         raise NOT_A_RUN.error(f"none of {', '.join(WATCHED)} is there", where=directory)

@@ -16,6 +16,7 @@ POTENTIAL_WIDTH, POTENTIAL_START = 17, 8
 _NUMBER = rb"[-+0-9.Ee]+"
 _MAGNETIZATION = re.compile(rb"number of electron\s+(\S+)[ \t]+magnetization([^\n]*)")
 _ENERGY = re.compile(rb"energy\(sigma->0\)\s*=\s*(" + _NUMBER + rb")")
+_IONIC_ENERGY = re.compile(rb"energy  without entropy=[^\n]*energy\(sigma->0\)\s*=\s*(" + _NUMBER + rb")")
 _EFERMI = re.compile(rb"E-fermi\s*:\s*(" + _NUMBER + rb")")
 _STRESS = re.compile(rb"in kB\s+" + rb"\s+".join([rb"(" + _NUMBER + rb")"] * 6))
 _TITEL = re.compile(rb"TITEL\s*=\s*([^\n]*?)\s*\n")
@@ -30,6 +31,7 @@ class OutcarData:
     """What is kept of an OUTCAR; what it does not hold is None.
 
     ``stopped`` tells that STOPCAR ended the run, ``stopped_within_loop`` that it did so within an electronic loop (LABORT).
+    ``ionic_energies`` are the energies(sigma->0) of all ionic steps, eV;
     ``site_potentials`` (n_sites,) in V, ``site_moments`` (n_sites,) in μB, ``stress`` (3, 3) in kbar as VASP prints it;
     ``epsilon`` (3, 3) with the local fields of Hartree and exchange-correlation potential, by perturbation theory or finite
     fields; ``frequencies`` (3 n_sites,) at Γ in THz, in the order of the print, imaginary ones negative;
@@ -43,6 +45,7 @@ class OutcarData:
     version: str | None
     potcars: tuple[str, ...]
     energy: float | None
+    ionic_energies: tuple[float, ...]
     efermi: float | None
     magnetization: float | None
     noncollinear: bool
@@ -71,6 +74,7 @@ def read_outcar(text: bytes) -> OutcarData:
         version=_decode(_VERSION.search(text[:2000])),
         potcars=tuple(dict.fromkeys(title.decode() for title in _TITEL.findall(text[:400_000]))),
         energy=_number(_last(_ENERGY, b"energy(sigma->0)", text)),
+        ionic_energies=tuple(float(number) for number in _IONIC_ENERGY.findall(text)),
         efermi=_number(_last(_EFERMI, b"E-fermi", text)),
         magnetization=magnetization,
         noncollinear=noncollinear,

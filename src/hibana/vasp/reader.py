@@ -12,7 +12,7 @@ from hibana.documents.arrays import pack
 from hibana.documents.crystal import Matrix
 from hibana.documents.task import BandEdges, Failure, Inputs, RunDoc, RunStatus
 from hibana.structures.convert import from_pymatgen
-from hibana.vasp.bader import RESULT, NoBader, SiteCharges, analyse, site_charges
+from hibana.vasp.bader import NOTE, RESULT, NoBader, SiteCharges, analyse, site_charges
 from hibana.vasp.calculator import identify
 from hibana.vasp.cells import composition_fields, crystal_of, space_group_number, vectors
 from hibana.vasp.convergence import classify
@@ -23,7 +23,7 @@ from hibana.vasp.inputs_read import incar_as_run, read_incar, read_kpoints, read
 from hibana.vasp.oszicar import last_magnetization
 from hibana.vasp.outcar import OutcarData, read_outcar
 from hibana.vasp.response import response_warnings
-from hibana.vasp.vasprun import VasprunData, read_vasprun
+from hibana.vasp.vasprun import FINITE_DIFFERENCES, VasprunData, read_vasprun
 from hibana.vasp.vasprun_header import DamagedVasprunError
 
 Array = NDArray[np.float64]
@@ -105,7 +105,7 @@ def _from_vasprun(
     arrays = _arrays(vasprun, outcar)
     if (sites := _bader(directory, vasprun, ending.status)) is not None:
         if isinstance(sites, NoBader):
-            warnings.append(f"bader: {sites.reason}")
+            warnings.append(f"{NOTE}{sites.reason}")
         else:
             arrays |= {"bader_charges": sites.charges, "bader_volumes": sites.volumes}
     run = RunDoc(
@@ -131,8 +131,8 @@ def _from_vasprun(
         ionic_converged=ending.ionic_converged,
         magnetization=_magnetization(directory, outcar) if spin else None,
         edges=edges,
-        epsilon_electronic=_matrix(_first(last.epsilon, None if outcar is None else outcar.epsilon)),
-        epsilon_ionic=_matrix(_first(last.epsilon_ion, None if outcar is None else outcar.epsilon_ion)),
+        epsilon_electronic=_matrix(_first(_finite(last.epsilon), None if outcar is None else outcar.epsilon)),
+        epsilon_ionic=_matrix(_first(_finite(last.epsilon_ion), None if outcar is None else outcar.epsilon_ion)),
         arrays={name: pack(array).ref for name, array in arrays.items()},
         warnings=(*warnings, *_warnings(vasprun, outcar, edges)),
     )
@@ -172,10 +172,15 @@ def _from_inputs(directory: Path, outcar: OutcarData | None, failure: Failure, s
 
 
 def _same_run(vasprun: VasprunData, outcar: OutcarData) -> bool:
-    """Whether both files tell of one run, by the energy; only a finished vasprun.xml can disagree."""
+    """Whether both files tell of one run, by the energy; only a finished vasprun.xml can disagree.
+
+    Of finite differences the energy is that of the crystal, behind which OUTCAR has those of the displacements.
+    """
     if not vasprun.complete or vasprun.last.energy is None or outcar.energy is None:
         return True
-    return abs(vasprun.last.energy - outcar.energy) <= SAME_ENERGY
+    displaced = vasprun.parameters.get("IBRION") in FINITE_DIFFERENCES
+    energies = outcar.ionic_energies if displaced and outcar.ionic_energies else (outcar.energy,)
+    return any(abs(vasprun.last.energy - energy) <= SAME_ENERGY for energy in energies)
 
 
 def _outcar_fields(outcar: OutcarData, n_sites: int) -> dict[str, Any]:
@@ -237,8 +242,9 @@ def _moments(incar: dict[str, Any], directory: Path, n_sites: int) -> list[float
 def _arrays(vasprun: VasprunData, outcar: OutcarData | None) -> dict[str, Array]:
     from_outcar = {} if outcar is None else _outcar_arrays(outcar, len(vasprun.species))
     arrays = {"kpoints": vasprun.kpoints, "kpoint_weights": vasprun.kpoint_weights, **vasprun.last.tables, **from_outcar}
-    if vasprun.last.born_charges is not None:
-        arrays["born_charges"] = vasprun.last.born_charges
+    charges = _finite(vasprun.last.born_charges)
+    if charges is not None and len(charges) == len(vasprun.species):
+        arrays["born_charges"] = charges
     return arrays
 
 
@@ -265,9 +271,16 @@ def _outcar_arrays(outcar: OutcarData, n_sites: int) -> dict[str, Array]:
 
 def _warnings(vasprun: VasprunData, outcar: OutcarData | None, edges: BandEdges) -> list[str]:
     warnings = [f"the table of {name} in vasprun.xml is damaged or not whole and was left out" for name in vasprun.last.damaged]
-    for name, array in (("forces", vasprun.last.forces), ("stress", vasprun.last.stress)):
+    last = vasprun.last
+    for name, array in (
+        ("forces", last.forces),
+        ("stress", last.stress),
+        ("electronic dielectric tensor", last.epsilon),
+        ("ionic dielectric tensor", last.epsilon_ion),
+        ("Born charges", last.born_charges),
+    ):
         if array is not None and _finite(array) is None:
-            warnings.append(f"the {name} in vasprun.xml are not numbers and were left out")
+            warnings.append(f"{name}: what is in vasprun.xml is not all numbers and was left out")
     if edges.gap_class == "gapped" and (edges.occupation_deviation or 0) > INTEGRAL:
         warnings.append("occupations are fractional: band edges are those of the filled bands, not of the occupation tail")
     if outcar is None:

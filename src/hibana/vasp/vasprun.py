@@ -177,8 +177,8 @@ def _read_step(step: bytes, last: LastStep, header: Header, wanted: Wanted) -> b
         root = etree.fromstring(small)
     except etree.XMLSyntaxError:
         return False
-    _read_small(root, last)
-    _read_large(large, last, header, wanted)
+    damaged = _read_small(root, last)
+    last.damaged = (*damaged, *_read_large(large, last, header, wanted))
     nk = last.tables["eigenvalues"].shape[1] if "eigenvalues" in last.tables else len(header.kpoints)
     if nk == len(header.kpoints):
         last.kpoints = last.kpoint_weights = None
@@ -198,7 +198,8 @@ def _cut(step: bytes) -> tuple[bytes, list[tuple[bytes, bytes, bytes]]]:
     return b"".join([*kept, step[position:]]), large
 
 
-def _read_small(root: Any, last: LastStep) -> None:
+def _read_small(root: Any, last: LastStep) -> list[str]:
+    """Fill ``last`` from what is no large table; the names of what cannot be read."""
     loops = _loops(root)
     last.scf_steps = len(loops[0])
     last.response_steps = tuple(len(loop) for loop in loops[1:])
@@ -206,14 +207,22 @@ def _read_small(root: Any, last: LastStep) -> None:
     if (structure := root.find("structure")) is not None:
         last.cell = read_cell(structure)
     varrays = {varray.get("name"): varray for varray in root.findall("varray")}
+    damaged = []
     for name, attribute in TENSORS.items():
         if name in varrays:
-            setattr(last, attribute, read_vectors(varrays[name]))
+            try:
+                setattr(last, attribute, read_vectors(varrays[name]))
+            except ValueError:
+                damaged.append(name)
     for array in root.findall("array"):
         if array.get("name") == "born_charges":
-            last.born_charges = np.array([read_vectors(ion) for ion in array.iterfind("set")])
+            try:
+                last.born_charges = np.array([read_vectors(ion) for ion in array.iterfind("set")])
+            except ValueError:
+                damaged.append("born_charges")
     for element in root.findall("kpoints"):
         _, last.kpoints, last.kpoint_weights = read_kpoints(element)
+    return damaged
 
 
 def _loops(root: Any) -> list[list[Any]]:
@@ -260,7 +269,8 @@ def _energies(element: Any) -> dict[str, float]:
     return {name: float("nan") if "*" in text else float(text) for name, text in texts.items() if text}
 
 
-def _read_large(large: list[tuple[bytes, bytes, bytes]], last: LastStep, header: Header, wanted: Wanted) -> None:
+def _read_large(large: list[tuple[bytes, bytes, bytes]], last: LastStep, header: Header, wanted: Wanted) -> list[str]:
+    """Fill ``last`` from the large tables; the names of damaged ones."""
     plain = {name: content for name, attributes, content in reversed(large) if not attributes}
     readers: list[tuple[str, bytes | None, Callable[[bytes], dict[str, Array]]]] = [
         ("eigenvalues", _last_eigenvalues(plain), eigenvalues),
@@ -281,7 +291,7 @@ def _read_large(large: list[tuple[bytes, bytes, bytes]], last: LastStep, header:
                 last.tables.update(read(content))
             except DamagedTableError:
                 damaged.append(name)
-    last.damaged = tuple(damaged)
+    return damaged
 
 
 def _sites(last: LastStep, header: Header, wanted: Wanted) -> Callable[[], NDArray[np.intp] | None] | None:

@@ -154,8 +154,14 @@ def read_kpoints(element: Any) -> tuple[dict[str, Any], Array, Array]:
 
 
 def read_vectors(varray: Any) -> Array:
-    """Rows of a <varray>, as a matrix."""
-    return np.loadtxt([row.text for row in varray.iterfind("v")], ndmin=2)
+    """Rows of a <varray>, as a matrix; Fortran's overflow stars become NaN.
+
+    Raises
+    ------
+    ValueError
+        If the rows are ragged or hold something else than numbers.
+    """
+    return np.loadtxt([re.sub(r"\S*\*\S*", " nan ", row.text or "") for row in varray.iterfind("v")], ndmin=2)
 
 
 def read_cell(element: Any) -> Cell:
