@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-from datetime import UTC, datetime
-from pathlib import Path
+import dataclasses
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from recorded_runs import NOW, task_of
 
 from hibana.core.errors import HibanaError
 from hibana.documents.arrays import pack
 from hibana.documents.properties import ElectronicDoc
-from hibana.documents.task import Machine, TaskDoc
+from hibana.documents.task import TaskDoc
 from hibana.report.band_dos import BandsAndDos, bands_and_dos, load_bands_and_dos
-from hibana.report.figures import band_dos_figure, draw, style
+from hibana.report.bands_figure import draw_bands_and_dos
+from hibana.report.canvas import style
 from hibana.report.gallery import draw_gallery
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-MACHINE = Machine(host="localhost", directory="/scratch", started=NOW, finished=NOW, cores=1, core_hours=0.0)
 GAP, VBM = 4.6597, 3.0663
 """Recorded gap and valence-band maximum of the band run, eV."""
-
-
-def task_of(recorded: Path, folder: Path, case: str, task: str) -> tuple[TaskDoc, dict[str, np.ndarray]]:
-    """A recorded run as a task document, with its arrays."""
-    from hibana.vasp.reader import read_run
-
-    for part in ("inputs", "outputs"):
-        shutil.copytree(recorded / "vasp_runs" / case / part, folder, dirs_exist_ok=True)
-    run, arrays = read_run(folder)
-    doc = TaskDoc(
-        **run.model_dump(),
-        address=(task[0] * 64),
-        material_id="hib-0",
-        task=task,
-        functional="pbesol",
-        protocol="pbesol",
-        protocol_version=1,
-        machine=MACHINE,
-    )
-    return doc, arrays
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +62,7 @@ def data(runs, electronic) -> BandsAndDos:
 def axes(data):
     """Axes of the drawn figure: bands, density of states."""
     with style():
-        figure = draw(data)
+        figure = draw_bands_and_dos(data)
     return figure.axes
 
 
@@ -164,7 +142,7 @@ def test_a_metal_is_drawn_from_the_fermi_level(runs, electronic) -> None:
     metal = electronic.model_copy(update={"gap_class": "metal", "band_gap_pbesol": 0.0, "vbm": None})
     data = bands_and_dos(metal, "Fm-3m", band, None, lambda ref: next(a for n, a in arrays.items() if band.arrays[n] == ref))
     with style():
-        figure = draw(data)
+        figure = draw_bands_and_dos(data)
     (bands,) = figure.axes
     assert "E_" in bands.get_ylabel()
     assert bands.get_ylim() == (-8.0, 5.0)
@@ -183,7 +161,7 @@ def test_both_spins_are_drawn(data) -> None:
         type(dos)(dos.energies, np.repeat(dos.total, 2, axis=0), {e: np.repeat(d, 2, axis=0) for e, d in dos.by_element.items()}),
     )
     with style():
-        bands, density = draw(polarised).axes
+        bands, density = draw_bands_and_dos(polarised).axes
     assert [text.get_text() for text in bands.get_legend().get_texts()] == ["up", "down"]
     assert len(curves(bands)) == 2 * len(data.path.branches) * data.bands.shape[2]
     low, high = density.get_xlim()
@@ -195,7 +173,7 @@ def test_both_spins_are_drawn(data) -> None:
 def test_the_style_of_the_process_is_left_alone(data) -> None:
     before = dict(mpl.rcParams)
     with style():
-        draw(data)
+        draw_bands_and_dos(data)
         assert mpl.rcParams["font.size"] == 9
     assert dict(mpl.rcParams) == before
 
@@ -213,7 +191,7 @@ def filled(store, runs, electronic):
 
 
 def test_a_figure_is_drawn_from_the_store(filled, tmp_path) -> None:
-    path = band_dos_figure(filled, "hib-0", "pbesol", 1, "vasp", tmp_path / "figures" / "MgO.png")
+    (path,) = draw_gallery(filled, tmp_path / "figures").files
     picture = imread(path)
     assert picture.shape == (1200, 1890, 4)
     assert picture.std() > 0.1
@@ -225,12 +203,12 @@ def test_the_same_results_give_the_same_file(filled, tmp_path, monkeypatch, kind
     files = []
     for second in ("1", "100000"):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", second)
-        files.append(band_dos_figure(filled, "hib-0", "pbesol", 1, "vasp", tmp_path / second / f"MgO.{kind}").read_bytes())
+        files.append(draw_gallery(filled, tmp_path / second, file_format=kind).files[0].read_bytes())
     assert files[0] == files[1]
 
 
-def test_float32_keeps_the_gap(filled) -> None:
-    data = load_bands_and_dos(filled, "hib-0", "pbesol", 1, "vasp")
+def test_float32_keeps_the_gap(filled, electronic) -> None:
+    data = load_bands_and_dos(filled, electronic, "Fm-3m")
     assert data.bands[data.bands > 1.0].min() == pytest.approx(GAP, abs=1e-3)
 
 
@@ -248,12 +226,20 @@ def test_gallery_of_the_store(filled, electronic, tmp_path) -> None:
     assert not (tmp_path / "i").exists(), "a wrong name is told before anything is drawn"
 
 
-def test_what_cannot_be_drawn_is_an_error(filled, electronic, tmp_path) -> None:
-    with pytest.raises(HibanaError, match="HIB-150"):
-        band_dos_figure(filled, "hib-7", "pbesol", 1, "vasp", tmp_path / "x.png")
+def test_what_cannot_be_drawn_has_a_reason(filled, electronic, tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HibanaError, match="HIB-152"):
-        band_dos_figure(filled, "hib-0", "pbesol", 1, "vasp", tmp_path / "file" / "x.png")
+        draw_gallery(filled, tmp_path / "file")
     filled.put_property(electronic.model_copy(update={"addresses": {"band": electronic.addresses["dos"]}}))
-    with pytest.raises(HibanaError, match=r"HIB-150.*no band path"):
-        band_dos_figure(filled, "hib-0", "pbesol", 1, "vasp", tmp_path / "x.png")
+    gallery = draw_gallery(filled, tmp_path / "g")
+    assert gallery.files == []
+    assert "no band path" in gallery.without["MgO hib-0"]
+    with pytest.raises(HibanaError, match=r"HIB-155.*band_dos; there are: bands"):
+        draw_gallery(filled, tmp_path / "g", figures=["band_dos"])
+
+
+def test_all_hybrid_gaps_are_named(data) -> None:
+    claimed = data.electronic.model_copy(update={"band_gap_ddh_nsc": 7.9})
+    with style():
+        figure = draw_bands_and_dos(dataclasses.replace(data, electronic=claimed))
+    assert figure.get_suptitle().endswith("HSE06@PBEsol gap 6.57 eV, dd-hybrid@PBEsol gap 7.90 eV")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hibana.report.summary import lattice_text, summarise
+from hibana.report.summary import HEADINGS, lattice_text, shown_headings, summarise
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,29 @@ def test_lines_never_join_two_series(campaign) -> None:
     found = {(line.calculator, line.protocol_version): line.lattice[0] for line in lines}
     assert found == {("gpaw-rehearsal", 1): 4.25, ("vasp", 1): 4.21, ("vasp", 2): 4.21}
     assert [line.protocol_version for line in summarise(campaign.store, protocol_version=2)] == [2]
+
+
+def test_columns_of_the_bulk_branches_are_shown_where_there_is_something_in_them(bulk) -> None:
+    bulk.complete("MgO", band_gap_ddh_nsc=7.9)
+    bulk.complete("CaO")
+    plain = [line for line in summarise(bulk.store) if line.formula == "CaO"]
+    assert [HEADINGS[place] for place in shown_headings(plain)] == [
+        *("formula", "space group", "lattice", "PBEsol gap", "HSE06 gap", "material_id")
+    ]
+    bulk.dielectric("MgO", flags=("Born charges do not add up",))
+    lines = summarise(bulk.store)
+    magnesia = next(line for line in lines if line.formula == "MgO")
+    assert dict(zip(HEADINGS, magnesia.cells(), strict=True)) | {"material_id": ""} == {
+        "formula": "MgO",
+        "space group": "Fm-3m (225)",
+        "lattice": "a 4.210",
+        "PBEsol gap": "4.66 direct",
+        "HSE06 gap": "6.57",
+        "dd-hybrid gap": "7.90",
+        "ε∞": "3.20",
+        "ε0": "11.20",
+        "material_id": "",
+    }
+    assert shown_headings(lines) == list(range(len(HEADINGS)))
+    assert magnesia.flags == ("Born charges do not add up",)
+    assert magnesia.addresses["dielectric"] == "9" * 64

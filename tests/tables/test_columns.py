@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
+import numpy as np
 import pytest
 from pydantic import Field
 
 from hibana.core.units import Unit
-from hibana.documents.properties import ElectronicDoc, PropertyDoc, RelaxationDoc
-from hibana.tables.columns import address_column, flags_column, projection
+from hibana.documents.properties import ElectronicDoc, From, PropertyDoc, RelaxationDoc
+from hibana.tables.cells import as_cell, as_text
+from hibana.tables.columns import Column, Record, address_column, flags_column, projection
+from hibana.tables.grids import Grid
 from hibana.tables.registry import TABLES
 
 COMMON = {
@@ -28,9 +31,11 @@ COMMON = {
 class HardnessDoc(PropertyDoc):
     """A property made up here, so that the dictionary cannot be a copy."""
 
-    hardness: Annotated[float | None, Unit("GPa")] = Field(default=None, description="Vickers hardness.")
+    collection: ClassVar[str] = "hardness"
+
+    hardness: Annotated[float | None, Unit("GPa"), From("indentation")] = Field(default=None, description="Vickers hardness.")
     n_tests: int = Field(default=0, description="Number of tests.")
-    grid: dict[str, float] = Field(default_factory=dict, description="No cell can hold this.")
+    grid: dict[str, tuple[float, ...]] = Field(default_factory=dict, description="No cell can hold this.")
 
 
 def test_a_column_says_what_the_field_says() -> None:
@@ -40,6 +45,7 @@ def test_a_column_says_what_the_field_says() -> None:
         "unit": "GPa",
         "meaning": "Vickers hardness.",
         "source": "hardness.hardness",
+        "steps": ["indentation"],
     }
     assert projection(HardnessDoc, "n_tests").dtype == "integer"
     assert projection(HardnessDoc, "status").dtype == "string"
@@ -57,16 +63,16 @@ def test_what_fits_in_no_cell_is_refused() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
 def test_nan_and_infinity_are_missing_and_never_zero(value: float | None) -> None:
     doc = HardnessDoc.model_construct(**COMMON, hardness=value)
-    assert projection(HardnessDoc, "hardness").value({HardnessDoc: doc}) is None
+    assert projection(HardnessDoc, "hardness").value(Record({HardnessDoc: doc})) is None
 
 
 def test_addresses_and_flags_come_from_all_documents() -> None:
     relaxation = RelaxationDoc(**COMMON, flags=("force", "moved"), addresses={"structure_opt": "a" * 64})
     electronic = ElectronicDoc(**COMMON, flags=("moved", "edges"), gap_class="gapped")
-    documents = {RelaxationDoc: relaxation, ElectronicDoc: electronic}
-    assert flags_column(RelaxationDoc, ElectronicDoc).value(documents) == ["force", "moved", "edges"]
-    assert address_column(RelaxationDoc, "structure_opt").value(documents) == "a" * 64
-    assert address_column(ElectronicDoc, "band").value(documents) is None
+    record = Record({RelaxationDoc: relaxation, ElectronicDoc: electronic})
+    assert flags_column(RelaxationDoc, ElectronicDoc).value(record) == ["force", "moved", "edges"]
+    assert address_column(RelaxationDoc, "structure_opt").value(record) == "a" * 64
+    assert address_column(ElectronicDoc, "band").value(record) is None
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -75,7 +81,31 @@ def test_every_column_is_explained(table) -> None:
     assert len(names) == len(set(names))
     for column in table.columns:
         assert column.meaning.endswith(".")
-        assert column.unit is not None or column.dtype != "number"
+        if column.dtype != "integer":
+            assert (column.unit is not None) == (column.dtype in ("number", "list of numbers", "map of numbers", "spectrum"))
+        assert (column.grid is not None) == (column.dtype == "spectrum")
+    assert table.grid is None or table.items is None, "lines of the long file are told apart by material only"
+
+
+def test_numbers_in_lists_and_maps_are_finite_or_missing() -> None:
+    assert as_cell((1.0, float("nan"), float("-inf")), "list of numbers") == [1.0, None, None]
+    assert as_cell({"O": float("nan"), "Al": 0.5}, "map of numbers") == {"Al": 0.5, "O": None}
+    assert as_cell(None, "spectrum") is None
+    assert as_text([1.0, None, 1 / 3]) == "1.0;;0.3333333333333333"
+    assert as_text({"Zn": 0.93, "O": None}) == "Zn:0.93;O:"
+    assert as_text(np.float32(5.1)) == "5.1"
+    assert as_text(np.float32("nan")) == ""
+
+
+def test_a_spectrum_must_have_the_points_of_its_grid() -> None:
+    grid = Grid("energy", "eV", 0.0, 0.5, 3)
+    column = Column("s", "spectrum", "1", "Spectrum.", "made.up", lambda _: np.array([1.0, 2.0]), grid)
+    with pytest.raises(ValueError, match="grid of 3 points"):
+        column.value(Record({}))
+    assert grid.points.tolist() == [0.0, 0.5, 1.0]
+    assert grid.has(np.array([0.0, 0.5, 1.0], dtype=np.float32))
+    assert not grid.has(np.array([0.0, 0.5, 1.1]))
+    assert not grid.has(np.array([0.0, 0.5]))
 
 
 def test_the_electronic_table_has_what_it_promises() -> None:

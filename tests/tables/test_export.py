@@ -74,10 +74,12 @@ def test_units_and_meanings_travel_with_the_columns(campaign, tmp_path) -> None:
     assert list(columns) == schema.names
     assert columns["vbm"]["unit"] == unit_of(ElectronicDoc, "vbm") == "eV"
     for name, column in columns.items():
-        assert set(column) == {"name", "type", "unit", "meaning", "source"}
+        assert set(column) == {"name", "type", "unit", "meaning", "source", "steps"}
         metadata = {key.decode(): value.decode() for key, value in schema.field(name).metadata.items()}
         metadata.pop("PARQUET:field_id", None)
-        assert metadata == {key: column[key] for key in ("unit", "meaning", "source") if column[key] is not None}
+        steps = {"steps": ",".join(column["steps"])} if column["steps"] else {}
+        assert metadata == {key: column[key] for key in ("unit", "meaning", "source") if column[key] is not None} | steps
+    assert columns["gap_class"]["steps"] == ["band", "dos"]
     assert schema.metadata[b"calculator"] == b"vasp"
 
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import tracemalloc
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from hibana.documents.properties import ElectronicDoc
-from hibana.tables.columns import projection
-from hibana.tables.writers import ROWS_A_GROUP, CsvWriter, ParquetWriter
+from hibana.tables.columns import Column, projection
+from hibana.tables.grids import Grid
+from hibana.tables.writers import NUMBERS_A_GROUP, ROWS_A_GROUP, CsvWriter, LongWriter, ParquetWriter
 
 COLUMNS = tuple(projection(ElectronicDoc, name) for name in ("material_id", "band_gap_pbesol", "is_gap_direct", "flags"))
 
@@ -41,6 +43,55 @@ def test_memory_does_not_grow_with_the_table(tmp_path) -> None:
         return highest
 
     assert peak(8 * ROWS_A_GROUP) < 1.5 * peak(2 * ROWS_A_GROUP)
+
+
+GRID = Grid("energy", "eV", 0.0, 0.01, 1501)
+SPECTRA = (COLUMNS[0], Column("s", "spectrum", "1", "Spectrum.", "made.up", lambda _: None, GRID))
+
+
+def test_spectra_are_streamed(tmp_path) -> None:
+    """A row group ends after 8 MB of spectra; with 10 times the rows memory stays what it is."""
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        with ParquetWriter(tmp_path / "s.parquet", SPECTRA, {}) as parquet, LongWriter(tmp_path / "l.csv", GRID, ["s"]) as long:
+            for number in range(count):
+                spectrum = np.full(1501, number, dtype=np.float32)
+                parquet.write((f"hib-{number:016x}", spectrum))
+                if number % 50 == 0:
+                    long.write_spectra(f"hib-{number:016x}", [spectrum])
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    few = peak(NUMBERS_A_GROUP // 1501)
+    assert peak(3 * (NUMBERS_A_GROUP // 1501) + 5) < 1.5 * few
+    file = pq.ParquetFile(tmp_path / "s.parquet")
+    assert file.num_row_groups == 4
+    assert file.read_row_group(3)["s"].to_pylist()[-1] == [float(file.metadata.num_rows - 1)] * 1501
+
+
+def test_spectra_and_maps_keep_what_is_missing(tmp_path) -> None:
+    columns = (*SPECTRA, Column("m", "map of numbers", "1", "Map.", "made.up", lambda _: None))
+    path = tmp_path / "t.parquet"
+    broken = np.linspace(0, 1, 1501, dtype=np.float32)
+    broken[[3, 7]] = np.nan, -np.inf
+    with ParquetWriter(path, columns, {}) as writer:
+        writer.write(("a", None, None))
+        writer.write(("b", broken, {"O": None, "Zn": 0.1}))
+    first, second = pq.read_table(path).to_pylist()
+    assert (first["s"], first["m"]) == (None, None)
+    assert [index for index, number in enumerate(second["s"]) if number is None] == [3, 7]
+    assert second["s"][8] == broken[8]
+    assert second["m"] == [("O", None), ("Zn", 0.1)]
+    long = tmp_path / "l.csv"
+    with LongWriter(long, GRID, ["s"]) as writer:
+        writer.write_spectra("a", [None])
+        writer.write_spectra("b", [broken])
+    lines = long.read_text().splitlines()
+    assert lines[:2] == ["material_id,energy,s", "b,0.0,0.0"]
+    assert lines[4] == "b,0.03,"
+    assert len(lines) == 1502
 
 
 def test_cells_of_csv(tmp_path) -> None:

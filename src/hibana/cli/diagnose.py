@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def diagnose(
     directory: Annotated[Path, typer.Argument(help="Folder of a VASP run; its files may be gzipped and are not changed.")],
     task: Annotated[str, typer.Option("--task", "-t", help="vise's task name.")] = "structure_opt",
-    functional: Annotated[str, typer.Option("--functional", "-f", help="pbesol or hse06_nsc.")] = "pbesol",
+    functional: Annotated[str, typer.Option("--functional", "-f", help="pbesol, hse06_nsc or ddh_nsc.")] = "pbesol",
     policy: Annotated[str, typer.Option("--policy", help="Name of the handler policy, or a YAML file.")] = "standard",
     as_json: JsonOption = False,
 ) -> None:

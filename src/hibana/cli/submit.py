@@ -12,20 +12,24 @@ from hibana.cli.console import JsonOption, LaunchpadOption, errors, output, prin
 
 def submit(
     files: Annotated[list[Path], typer.Argument(help="Structure files (CIF, POSCAR, pymatgen JSON) or folders of them.")],
-    flow: Annotated[str, typer.Option("--flow", "-f", help="What to calculate: electronic or bulk.")],
+    flow: Annotated[str, typer.Option("--flow", "-f", help="What to calculate: electronic, bulk or competing.")],
     branch: Annotated[
         list[str] | None,
         typer.Option(
             "--branch",
             "-b",
-            help="Branch of the flow bulk (band, dos, dielectric, hse06, ddh, optics, phonon), with what it needs; may be "
-            "repeated. Default: all but phonon.",
+            help="Branch of the flow bulk (band, dos, dielectric, hse06, ddh, optics, phonon, vacancy), with what it needs; may "
+            "be repeated. Default: all but phonon and vacancy. Of the flow competing: the elements of the chemical system.",
         ),
     ] = None,
     protocol: Annotated[str, typer.Option("--protocol", "-p", help="Name or file of the protocol.")] = "pbesol",
     calculator: Annotated[
         str, typer.Option("--calculator", "-c", help="Code that has to answer: vasp or gpaw-rehearsal.")
     ] = "vasp",
+    energies: Annotated[
+        Path | None,
+        typer.Option("--energies", help="Table of energies of competing phases (CSV or JSON), for the branch vacancy."),
+    ] = None,
     priority: Annotated[int | None, typer.Option("--priority", help="FireWorks priority of the jobs; higher is earlier.")] = None,
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
@@ -41,7 +45,7 @@ def submit(
 
     fields = {} if priority is None else {"_priority": priority}
     pad = HibanaLaunchPad.connect(launchpad)
-    report = submit_files(files, flow, protocol, calculator, pad, branches=branch, fields=fields)
+    report = submit_files(files, flow, protocol, calculator, pad, branches=branch, energies=energies, fields=fields)
     if as_json:
         print_json(report.as_dict())
         return

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hibana.documents.arrays import ArrayRef
-from hibana.documents.properties import ElectronicDoc, RelaxationDoc
+from hibana.documents.properties import ElectronicDoc, PropertyDoc
 from hibana.documents.task import TaskDoc
 from hibana.report.errors import NO_RESULT
 from hibana.report.kpath import BandPath, band_path
@@ -70,31 +70,28 @@ class BandsAndDos:
         return self.electronic.gap_class == "gapped"
 
 
-def load_bands_and_dos(store: Store, material_id: str, protocol: str, protocol_version: int, calculator: str) -> BandsAndDos:
+def load_bands_and_dos(store: Store, electronic: ElectronicDoc, space_group_symbol: str | None) -> BandsAndDos:
     """Read from the store what a figure of one material shows.
+
+    Parameters
+    ----------
+    store
+        Where the runs and arrays are.
+    electronic
+        The claims about the material.
+    space_group_symbol
+        Its space group.
 
     Raises
     ------
     HibanaError
         If there is no band run, or its k-points are no band path.
     """
-    key = {
-        "material_id": material_id,
-        "protocol": protocol,
-        "protocol_version": protocol_version,
-        "calculator": calculator,
-    }
-    electronic = next(iter(store.properties(ElectronicDoc, key)), None)
-    if electronic is None:
-        raise NO_RESULT.error(
-            f"no electronic document of {calculator}, protocol {protocol} version {protocol_version}", where=material_id
-        )
-    band = _task(store, electronic, "band")
+    band = run_of(store, electronic, "band")
     if band is None:
-        raise NO_RESULT.error(f"no band run; {electronic.reason or 'no reason given'}", where=material_id)
-    relaxation = next(iter(store.properties(RelaxationDoc, key)), None)
-    symbol = relaxation.space_group_symbol if relaxation else None
-    return bands_and_dos(electronic, symbol, band, _task(store, electronic, "dos"), store.array)
+        why = electronic.reason or electronic.reasons.get("band", "no reason given")
+        raise NO_RESULT.error(f"no band run; {why}", where=electronic.material_id)
+    return bands_and_dos(electronic, space_group_symbol, band, run_of(store, electronic, "dos"), store.array)
 
 
 def bands_and_dos(
@@ -135,8 +132,9 @@ def bands_and_dos(
     )
 
 
-def _task(store: Store, electronic: ElectronicDoc, name: str) -> TaskDoc | None:
-    address = electronic.addresses.get(name)
+def run_of(store: Store, document: PropertyDoc, step: str) -> TaskDoc | None:
+    """The run of a step that a property document rests on; None where there is none."""
+    address = document.addresses.get(step)
     return None if address is None else store.task(address)
 
 

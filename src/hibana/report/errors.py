@@ -6,7 +6,7 @@ from hibana.core.errors import declare
 
 NO_RESULT = declare(
     150,
-    "no band structure to draw",
+    "nothing to draw",
     "Ask `hibana why MATERIAL` where its calculations are.",
 )
 UNKNOWN_PATH = declare(
@@ -28,4 +28,9 @@ UNKNOWN_FORMAT = declare(
     154,
     "no such format of figures",
     "Choose png, pdf or svg.",
+)
+UNKNOWN_FIGURE = declare(
+    155,
+    "no such figure",
+    "Choose one of the figures that the message lists.",
 )

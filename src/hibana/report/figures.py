@@ -1,176 +1,106 @@
-"""Band structure next to density of states, for print."""
+"""All figures of a material by name."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from matplotlib import rc_context, rc_params_from_file
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from pymatgen.util.string import latexify, latexify_spacegroup
-
-from hibana.report.band_dos import BandsAndDos, Dos, load_bands_and_dos
-from hibana.report.errors import UNWRITABLE_FIGURE
+from hibana.documents.chemical_potentials import ChemicalPotentialDoc
+from hibana.documents.dielectric import PhononDoc
+from hibana.documents.dispersion import DispersionDoc
+from hibana.documents.optics import OpticsDoc
+from hibana.documents.properties import ElectronicDoc, PropertyDoc
+from hibana.documents.vacancy import VacancyDoc, VacancySummaryDoc
+from hibana.report.absorption_figure import draw_absorption
+from hibana.report.band_dos import load_bands_and_dos
+from hibana.report.bands_figure import draw_bands_and_dos
+from hibana.report.chemical_potential_figure import draw_chemical_potentials
+from hibana.report.dielectric_figure import draw_dielectric_function
+from hibana.report.dispersion_figure import draw_dispersion, load_dispersion
+from hibana.report.eigenvalue_figure import draw_eigenvalues, load_eigenvalues
+from hibana.report.gamma_figure import draw_gamma_modes
+from hibana.report.site_potential_figure import draw_site_potentials, load_site_potentials
+from hibana.report.spectra import load_absorption, load_dielectric_function
+from hibana.report.vacancy_energy_figure import draw_formation_energies
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from hibana.store.store import Store
 
-UNDATED: dict[str, dict[str, str | None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-"""Metadata that leaves the date out, so that the same results give the same file."""
 
-STYLE = Path(__file__).with_name("hibana.mplstyle")
-BELOW, ABOVE = -8.0, 5.0
-"""Energies shown, eV: from below the valence-band maximum to above the conduction-band minimum (or the Fermi level)."""
-
-AT_EDGE = 2e-4
-"""States within so many eV of a band edge are marked on the path."""
-
-FAINT = "0.45"
-SPINS = (("up", "0.1", "-"), ("down", "C3", "--"))
-"""Name, colour and line of each spin; the first is that of a run without spin."""
-
-
-def band_dos_figure(store: Store, material_id: str, protocol: str, protocol_version: int, calculator: str, path: Path) -> Path:
-    """Draw the band structure and density of states of one material to a file.
+@dataclass(frozen=True)
+class FigureKind:
+    """One figure that can be made of a material.
 
     Parameters
     ----------
-    store
-        Where the documents and arrays are.
-    material_id, protocol, protocol_version, calculator
-        Which property document.
-    path
-        File to write; its suffix chooses the format (png, pdf, svg).
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    HibanaError
-        If there is no band run, its k-points are no band path, or the file cannot be written.
+    name
+        What it is asked for by.
+    document
+        Kind of property document it shows.
+    make
+        Draws it from (store, document, Hermann-Mauguin symbol or None); an error of report says why it cannot.
+    suffix
+        What its file's name ends with; where there are several documents of a material, the part of it that each is about
+        follows.
     """
-    data = load_bands_and_dos(store, material_id, protocol, protocol_version, calculator)
-    with style():
-        save(draw(data), path)
-    return path
+
+    name: str
+    document: type[PropertyDoc]
+    make: Callable[[Store, Any, str | None], Figure]
+    suffix: str
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """Hibana's plot style, for the time of a with block; other figures of the process keep theirs."""
-    with rc_context(rc_params_from_file(STYLE, use_default_template=True)):
-        yield
+def _bands(store: Store, electronic: ElectronicDoc, symbol: str | None) -> Figure:
+    return draw_bands_and_dos(load_bands_and_dos(store, electronic, symbol))
 
 
-def draw(data: BandsAndDos) -> Figure:
-    """Draw the figure: bands on the left, density of states on the right where there is one.
+def _dielectric_function(store: Store, optics: OpticsDoc, symbol: str | None) -> Figure:
+    return draw_dielectric_function(load_dielectric_function(store, optics), symbol)
 
-    Energies are from the valence-band maximum, or from the Fermi level of a metal.
-    """
-    figure = Figure()
-    FigureCanvasAgg(figure)
-    if data.dos is None:
-        bands = figure.subplots()
-    else:
-        bands, dos = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
-        _draw_dos(dos, data.dos, _window(data))
-        dos.axhline(0.0, color=FAINT, linewidth=0.6, linestyle=":")
-    _draw_bands(bands, data)
-    bands.set_ylim(_window(data))
-    bands.set_ylabel("Energy − VBM (eV)" if data.is_gapped else "Energy − $E_\\mathrm{F}$ (eV)")
-    figure.suptitle(f"{_title(data)}\n{_gaps(data)}", fontsize="medium", linespacing=1.4)
-    doc = data.electronic
-    figure.supxlabel(
-        f"{doc.calculator} {doc.calculator_version}, protocol {doc.protocol} version {doc.protocol_version}, {doc.material_id}",
-        fontsize=6,
-        color=FAINT,
+
+def _absorption(store: Store, optics: OpticsDoc, symbol: str | None) -> Figure:
+    return draw_absorption(load_absorption(store, optics), symbol)
+
+
+def _gamma_modes(_store: Store, phonon: PhononDoc, symbol: str | None) -> Figure:
+    return draw_gamma_modes(phonon, symbol)
+
+
+def _dispersion(store: Store, dispersion: DispersionDoc, symbol: str | None) -> Figure:
+    return draw_dispersion(load_dispersion(store, dispersion), symbol)
+
+
+def _formation_energies(_store: Store, summary: VacancySummaryDoc, symbol: str | None) -> Figure:
+    return draw_formation_energies(summary, symbol)
+
+
+def _chemical_potentials(_store: Store, document: ChemicalPotentialDoc, symbol: str | None) -> Figure:
+    return draw_chemical_potentials(document, symbol)
+
+
+def _site_potentials(store: Store, vacancy: VacancyDoc, symbol: str | None) -> Figure:
+    return draw_site_potentials(load_site_potentials(store, vacancy), symbol)
+
+
+def _eigenvalues(store: Store, vacancy: VacancyDoc, symbol: str | None) -> Figure:
+    return draw_eigenvalues(load_eigenvalues(store, vacancy), symbol)
+
+
+FIGURES: dict[str, FigureKind] = {
+    kind.name: kind
+    for kind in (
+        FigureKind("bands", ElectronicDoc, _bands, ""),
+        FigureKind("dielectric_function", OpticsDoc, _dielectric_function, "_dielectric_function"),
+        FigureKind("absorption", OpticsDoc, _absorption, "_absorption"),
+        FigureKind("gamma_modes", PhononDoc, _gamma_modes, "_gamma_modes"),
+        FigureKind("dispersion", DispersionDoc, _dispersion, "_dispersion"),
+        FigureKind("formation_energies", VacancySummaryDoc, _formation_energies, "_formation_energies"),
+        FigureKind("chemical_potentials", ChemicalPotentialDoc, _chemical_potentials, "_chemical_potentials"),
+        FigureKind("site_potentials", VacancyDoc, _site_potentials, "_site_potentials"),
+        FigureKind("eigenvalues", VacancyDoc, _eigenvalues, "_eigenvalues"),
     )
-    return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure; the file appears under its name when it is complete.
-
-    Raises
-    ------
-    HibanaError
-        If the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".figure-", dir=path.parent) as scratch:
-            figure.savefig(Path(scratch) / path.name, metadata=UNDATED.get(path.suffix))
-            (Path(scratch) / path.name).replace(path)
-    except OSError as error:
-        raise UNWRITABLE_FIGURE.error(error.strerror or str(error), where=path) from error
-
-
-def _window(data: BandsAndDos) -> tuple[float, float]:
-    return BELOW, ABOVE + (data.electronic.band_gap_pbesol or 0.0 if data.is_gapped else 0.0)
-
-
-def _draw_bands(axes: Axes, data: BandsAndDos) -> None:
-    path = data.path
-    for (name, color, line), bands in zip(SPINS, data.bands, strict=False):
-        for branch in path.branches:
-            lines = axes.plot(path.distances[branch], bands[branch], color=color, linestyle=line)
-        lines[0].set_label(name)
-    if len(data.bands) > 1:
-        axes.legend(loc="upper right", title="spin", frameon=True, edgecolor="none")
-    if data.is_gapped and data.electronic.band_gap_pbesol is not None:
-        _mark_gap(axes, data, data.electronic.band_gap_pbesol)
-    axes.axhline(0.0, color=FAINT, linewidth=0.6, linestyle=":")
-    places = [distance for distance, _ in path.ticks]
-    for place in places[1:-1]:
-        axes.axvline(place, color=FAINT, linewidth=0.6)
-    axes.set_xticks(places, [label for _, label in path.ticks])
-    axes.tick_params(axis="x", which="both", length=0)
-    axes.set_xlim(places[0], places[-1])
-
-
-def _mark_gap(axes: Axes, data: BandsAndDos, gap: float) -> None:
-    """Shade the gap and mark the band edges where they lie on the path."""
-    axes.axhspan(0.0, gap, color="0.93", linewidth=0, zorder=0)
-    for edge in (0.0, gap):
-        _, points, _ = np.nonzero(np.abs(data.bands - edge) < AT_EDGE)
-        places = np.unique(data.path.distances[points])
-        if len(places):
-            axes.plot(places, np.full_like(places, edge), "o", color="C1", markersize=3.5, clip_on=False)
-
-
-def _draw_dos(axes: Axes, dos: Dos, window: tuple[float, float]) -> None:
-    """Total and by element; the second spin is drawn to the left."""
-    signs = (1.0, -1.0)[: len(dos.total)]
-    for sign, total in zip(signs, dos.total, strict=True):
-        axes.fill_betweenx(dos.energies, 0.0, sign * total, color="0.85", label="total" if sign > 0 else None, linewidth=0)
-    for number, (element, density) in enumerate(dos.by_element.items()):
-        for sign, part in zip(signs, density, strict=True):
-            axes.plot(sign * part, dos.energies, color=f"C{number}", label=element if sign > 0 else None, linewidth=0.9)
-    shown = (dos.energies >= window[0]) & (dos.energies <= window[1])
-    largest = 1.05 * float(np.max(dos.total[:, shown], initial=0.0)) or 1.0
-    axes.set_xlim(0.0 if len(signs) == 1 else -largest, largest)
-    axes.set_xlabel("DOS (states/eV)")
-    axes.legend(loc="upper right", frameon=True, framealpha=0.8, edgecolor="none")
-
-
-def _title(data: BandsAndDos) -> str:
-    formula = latexify(data.electronic.formula)
-    return f"{formula} ({latexify_spacegroup(data.space_group_symbol)})" if data.space_group_symbol else formula
-
-
-def _gaps(data: BandsAndDos) -> str:
-    doc = data.electronic
-    if doc.gap_class != "gapped" or doc.band_gap_pbesol is None:
-        return "metal" if doc.gap_class == "metal" else "gap unknown"
-    kind = "" if doc.is_gap_direct is None else f" ({'direct' if doc.is_gap_direct else 'indirect'})"
-    hybrid = "" if doc.band_gap_hse06_nsc is None else f", HSE06@PBEsol gap {doc.band_gap_hse06_nsc:.2f} eV"
-    return f"PBEsol gap {doc.band_gap_pbesol:.2f} eV{kind}{hybrid}"
+}
+"""All figures, in the order they are drawn in."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from hibana.documents.properties import ElectronicDoc, RelaxationDoc
+from hibana.documents.dielectric import DielectricDoc
+from hibana.documents.properties import ElectronicDoc, PropertyDoc, RelaxationDoc
 from hibana.tables.reading import joined
 
 if TYPE_CHECKING:
     from hibana.store.store import Store
 
 MISSING = "–"
+
+HEADINGS = ("formula", "space group", "lattice", "PBEsol gap", "HSE06 gap", "dd-hybrid gap", "ε∞", "ε0", "material_id")
+"""What :meth:`Line.cells` gives, in its order."""
+
+OPTIONAL = ("dd-hybrid gap", "ε∞", "ε0")
+"""Headings that are shown only where a line has a value under them."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,9 @@ class Line:
     band_gap_pbesol: float | None
     is_gap_direct: bool | None
     band_gap_hse06_nsc: float | None
+    band_gap_ddh_nsc: float | None
+    epsilon_electronic_average: float | None
+    epsilon_static_average: float | None
     status: str
     reason: str | None
     flags: tuple[str, ...]
@@ -51,11 +61,12 @@ class Line:
         return (*self.flags, *([self.reason] if self.reason else []))
 
     def cells(self) -> tuple[str, ...]:
-        """The line as text: formula, space group, lattice, both gaps, material_id."""
+        """The line as text, under :data:`HEADINGS`."""
         space_group = f"{self.space_group_symbol} ({self.space_group_number})" if self.space_group_symbol else MISSING
-        hybrid = MISSING if self.band_gap_hse06_nsc is None else f"{self.band_gap_hse06_nsc:.2f}"
+        numbers = (self.band_gap_hse06_nsc, self.band_gap_ddh_nsc, self.epsilon_electronic_average, self.epsilon_static_average)
+        texts = [MISSING if number is None else f"{number:.2f}" for number in numbers]
         lattice = MISSING if self.lattice is None else lattice_text(*self.lattice)
-        return self.formula, space_group, lattice, self._gap(), hybrid, self.material_id
+        return self.formula, space_group, lattice, self._gap(), *texts, self.material_id
 
     def _gap(self) -> str:
         if self.gap_class == "metal":
@@ -101,19 +112,34 @@ def lattice_text(a: float, b: float, c: float, alpha: float, beta: float, gamma:
     return " ".join(parts)
 
 
+def shown_headings(lines: Sequence[Line]) -> list[int]:
+    """Positions in :data:`HEADINGS` of what is shown of some lines."""
+    cells = [line.cells() for line in lines]
+    return [
+        place
+        for place, heading in enumerate(HEADINGS)
+        if heading not in OPTIONAL or any(texts[place] != MISSING for texts in cells)
+    ]
+
+
 def _lines(store: Store, chosen: dict[str, Any]) -> Iterator[Line]:
     key = {name: value for name, value in chosen.items() if value is not None}
-    for documents in joined(store, (RelaxationDoc, ElectronicDoc), key):
-        relaxation, electronic = documents.get(RelaxationDoc), documents.get(ElectronicDoc)
+    for documents in joined(store, (RelaxationDoc, ElectronicDoc, DielectricDoc), key):
+        relaxation, electronic, dielectric = (documents.get(kind) for kind in (RelaxationDoc, ElectronicDoc, DielectricDoc))
         if isinstance(electronic, ElectronicDoc):
-            yield _line(relaxation if isinstance(relaxation, RelaxationDoc) else None, electronic)
+            yield _line(
+                relaxation if isinstance(relaxation, RelaxationDoc) else None,
+                electronic,
+                dielectric if isinstance(dielectric, DielectricDoc) else None,
+            )
 
 
-def _line(relaxation: RelaxationDoc | None, electronic: ElectronicDoc) -> Line:
+def _line(relaxation: RelaxationDoc | None, electronic: ElectronicDoc, dielectric: DielectricDoc | None) -> Line:
     lattice = None
     if relaxation is not None:
         numbers = tuple(getattr(relaxation, name) for name in ("a", "b", "c", "alpha", "beta", "gamma"))
         lattice = None if None in numbers else numbers
+    parts: tuple[PropertyDoc, ...] = tuple(part for part in (relaxation, electronic, dielectric) if part is not None)
     return Line(
         material_id=electronic.material_id,
         formula=electronic.formula,
@@ -124,11 +150,14 @@ def _line(relaxation: RelaxationDoc | None, electronic: ElectronicDoc) -> Line:
         band_gap_pbesol=electronic.band_gap_pbesol,
         is_gap_direct=electronic.is_gap_direct,
         band_gap_hse06_nsc=electronic.band_gap_hse06_nsc,
+        band_gap_ddh_nsc=electronic.band_gap_ddh_nsc,
+        epsilon_electronic_average=dielectric.epsilon_electronic_average if dielectric else None,
+        epsilon_static_average=dielectric.epsilon_static_average if dielectric else None,
         status=electronic.status,
         reason=electronic.reason,
-        flags=tuple(dict.fromkeys((*(relaxation.flags if relaxation else ()), *electronic.flags))),
+        flags=tuple(dict.fromkeys(flag for part in parts for flag in part.flags)),
         calculator=electronic.calculator,
         protocol=electronic.protocol,
         protocol_version=electronic.protocol_version,
-        addresses={**(relaxation.addresses if relaxation else {}), **electronic.addresses},
+        addresses={step: address for part in parts for step, address in part.addresses.items()},
     )

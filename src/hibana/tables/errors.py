@@ -32,5 +32,10 @@ UNWRITABLE_DIRECTORY = declare(
 FOREIGN_README = declare(
     135,
     "the folder has a README.md of its own",
-    "Export to a folder of its own, for instance -o tables.",
+    "Export each table to a folder of its own, for instance -o tables/dielectric.",
+)
+OTHER_GRID = declare(
+    136,
+    "a spectrum is not on the grid of the table",
+    "Build the documents of the material again with this version of hibana.",
 )

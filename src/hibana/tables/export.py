@@ -1,4 +1,4 @@
-"""Export of a table: Parquet, CSV, data dictionary, card, and the list of what was left out.
+"""Export of a table: Parquet, CSV, spectra as lines, data dictionary, card, and the list of what was left out.
 
 The same state of the store gives the same bytes. A file appears under its name when it is complete, so a reader never meets
 half a table and an export that fails leaves the last one as it was.
@@ -13,19 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hibana.tables.card import Tally, card
 from hibana.tables.errors import FOREIGN_README, UNWRITABLE_DIRECTORY
+from hibana.tables.left_out import LeftOut, LeftOutCode
 from hibana.tables.reading import series_there
 from hibana.tables.registry import find_table
-from hibana.tables.rows import LeftOut, LeftOutCode, rows
+from hibana.tables.rows import Row, rows
 from hibana.tables.series import Series, choose_series
 from hibana.tables.table import Table
-from hibana.tables.writers import CsvWriter, ParquetWriter
+from hibana.tables.writers import CsvWriter, LongWriter, ParquetWriter
 
 if TYPE_CHECKING:
     from hibana.store.store import Store
 
 LEFT_OUT_HEADER = ("material_id", "formula", "code", "reason")
+"""Columns of ``left_out.csv``; in a table with parts there is also ``part``."""
 
 
 @dataclass(frozen=True)
@@ -110,26 +114,52 @@ def _refuse_foreign_readme(directory: Path, table: Table) -> None:
 def _write(folder: Path, store: Store, table: Table, series: Series, *, include_flagged: bool) -> Tally:
     """Write all files of a table to an empty folder."""
     tally = Tally()
-    names = [column.name for column in table.columns]
-    flags, version = names.index("flags"), names.index("calculator_version")
-    metadata = {"table": table.name, **{name: str(value) for name, value in series.as_dict().items()}}
-    with ExitStack() as files:
-        parquet = files.enter_context(ParquetWriter(folder / f"{table.name}.parquet", table.columns, metadata))
-        text = files.enter_context(CsvWriter(folder / f"{table.name}.csv", names))
-        left_out = files.enter_context(CsvWriter(folder / "left_out.csv", LEFT_OUT_HEADER))
+    with _Files(folder, table, series) as files:
         for item in rows(store, table, series, include_flagged=include_flagged):
             if isinstance(item, LeftOut):
                 tally.leave_out(item)
-                left_out.write((item.material_id, item.formula, item.code, item.reason))
-                continue
-            tally.n_rows += 1
-            tally.n_flagged_rows += bool(item.values[flags])
-            tally.calculator_versions.add(str(item.values[version]))
-            parquet.write(item.values)
-            text.write(item.values)
+                files.leave_out(item)
+            else:
+                cells = files.write(item)
+                tally.add_row(item.material_id, is_flagged=bool(cells["flags"]), version=str(cells["calculator_version"]))
     (folder / "dictionary.json").write_text(_dictionary(table, series), encoding="utf-8")
     (folder / "README.md").write_text(card(table, series, tally, include_flagged=include_flagged), encoding="utf-8")
     return tally
+
+
+class _Files(ExitStack):
+    """The open files of a table."""
+
+    def __init__(self, folder: Path, table: Table, series: Series) -> None:
+        super().__init__()
+        self._table = table
+        self._names = [column.name for column in table.columns]
+        metadata = {"table": table.name, **{name: str(value) for name, value in series.as_dict().items()}}
+        if table.grid is not None:
+            metadata["grid"] = json.dumps(table.grid.as_dict(), ensure_ascii=False)
+        self._parquet = self.enter_context(ParquetWriter(folder / f"{table.name}.parquet", table.columns, metadata))
+        flat = [column.name for column in table.flat_columns]
+        self._text = self.enter_context(CsvWriter(folder / f"{table.name}.csv", flat))
+        self._long: LongWriter | None = None
+        if table.grid is not None:
+            spectra = [column.name for column in table.spectra]
+            self._long = self.enter_context(LongWriter(folder / table.long_name, table.grid, spectra))
+        self._left_out_header = LEFT_OUT_HEADER if table.parts is None else (*LEFT_OUT_HEADER[:2], "part", *LEFT_OUT_HEADER[2:])
+        self._left_out = self.enter_context(CsvWriter(folder / "left_out.csv", self._left_out_header))
+
+    def write(self, row: Row) -> dict[str, Any]:
+        """Write a row to every file of rows; its cells by name."""
+        cells = dict(zip(self._names, row.values, strict=True))
+        self._parquet.write(row.values)
+        self._text.write([cells[column.name] for column in self._table.flat_columns])
+        if self._long is not None:
+            spectra = [cells[column.name] for column in self._table.spectra]
+            self._long.write_spectra(row.material_id, [item if isinstance(item, np.ndarray) else None for item in spectra])
+        return cells
+
+    def leave_out(self, item: LeftOut) -> None:
+        """Write what has no row."""
+        self._left_out.write([getattr(item, name) for name in self._left_out_header])
 
 
 def _dictionary(table: Table, series: Series) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from hibana.core.errors import HibanaError
 from hibana.documents.properties import PropertyDoc
+from hibana.flows.branches import branches_of
 from hibana.tables.columns import property_name
 from hibana.tables.series import Series
 from hibana.tables.table import Table
@@ -28,29 +30,35 @@ class Account:
     material_id, formula
         Which candidate.
     submitted
-        Whether its workflow was asked for.
-    outcome
-        What the workflow's collector said at its end; None where it has not ended.
+        Flows that were asked for, as submissions name them.
+    outcomes
+        What the collector of each flow said at its end; a flow that has not ended is missing.
     documents
         Its property documents.
+    parts
+        Those of them that are about a part of the material.
     """
 
     material_id: str
     formula: str = ""
-    submitted: bool = False
-    outcome: str | None = None
+    submitted: set[str] = field(default_factory=set)
+    outcomes: dict[str, str] = field(default_factory=dict)
     documents: dict[type[PropertyDoc], PropertyDoc] = field(default_factory=dict)
+    parts: list[PropertyDoc] = field(default_factory=list)
 
-    def add(self, item: PropertyDoc | Mapping[str, Any], table: Table, series: Series) -> None:
+    def add(self, item: PropertyDoc | Mapping[str, Any], series: Series) -> None:
         """Enter a property document, an outcome (it has a ``state``) or a candidate."""
         if isinstance(item, PropertyDoc):
-            self.documents[type(item)] = item
             self.formula = item.formula
+            if item.part:
+                self.parts.append(item)
+            else:
+                self.documents[type(item)] = item
         elif "state" in item:
-            self.outcome = item.get("reason") or item["state"]
+            self.outcomes[item["flow"]] = item.get("reason") or item["state"]
         else:
             self.formula = item["formula"]
-            self.submitted = series in _submitted(item, table)
+            self.submitted |= {submission["flow"] for submission in item.get("submissions", ()) if _of(submission) == series}
 
 
 def accounts(store: Store, table: Table, series: Series) -> Iterator[Account]:
@@ -68,32 +76,44 @@ def accounts(store: Store, table: Table, series: Series) -> Iterator[Account]:
     key = series.as_dict()
     streams: list[Iterator[PropertyDoc | Mapping[str, Any]]] = [
         store.query("candidates", {}, ("material_id", "formula", "submissions"), by_key=True),
-        store.query("outcomes", {**key, "flow": table.flow}, ("material_id", "state", "reason"), by_key=True),
-        *(store.properties(kind, key) for kind in table.documents),
+        store.query("outcomes", key, ("material_id", "flow", "state", "reason"), by_key=True),
+        *(store.properties(kind, key) for kind in (*table.optional, *table.documents)),
     ]
     for material_id, items in groupby(heapq.merge(*streams, key=_material_id), key=_material_id):
         account = Account(material_id)
         for item in items:
-            account.add(item, table, series)
+            account.add(item, series)
         yield account
 
 
+def makes(flow: str, table: Table) -> bool:
+    """Whether a flow, as a submission names it, gives what a table is about; a flow of another version of hibana does not."""
+    try:
+        return not set(table.branches).isdisjoint(branches_of(flow))
+    except HibanaError:
+        return False
+
+
 def series_there(store: Store, table: Table) -> list[Series]:
-    """Every series that has a document of the table, or a candidate submitted for it."""
-    found = {
-        Series(**{name: document[name] for name in SERIES_FIELDS})
-        for kind in table.documents
-        for document in store.query(property_name(kind), {}, SERIES_FIELDS)
-    }
-    for candidate in store.query("candidates", {}, ("submissions",)):
-        found |= _submitted(candidate, table)
-    return sorted(found)
+    """Every series that has a document the table is about, or a candidate submitted for it."""
+    return sorted(stored_series(store, table.subject) | submitted_series(store, lambda flow: makes(flow, table)))
+
+
+def stored_series(store: Store, *kinds: type[PropertyDoc]) -> set[Series]:
+    """Every series that has a document of one of some kinds."""
+    return {_of(document) for kind in kinds for document in store.query(property_name(kind), {}, SERIES_FIELDS)}
+
+
+def submitted_series(store: Store, wanted: Callable[[str], bool] = lambda _flow: True) -> set[Series]:
+    """Every series that has a candidate submitted, for a flow that is wanted."""
+    candidates = store.query("candidates", {}, ("submissions",))
+    return {_of(item) for candidate in candidates for item in candidate.get("submissions", ()) if wanted(item["flow"])}
 
 
 def joined(
     store: Store, kinds: tuple[type[PropertyDoc], ...], query: Mapping[str, Any]
 ) -> Iterator[dict[type[PropertyDoc], PropertyDoc]]:
-    """Property documents of several kinds that are about the same material and series.
+    """Property documents of several kinds that are about the same material and series, not about a part of it.
 
     Parameters
     ----------
@@ -104,11 +124,22 @@ def joined(
     query
         MongoDB filter all of them match.
     """
+    for group in gathered(store, kinds, query):
+        yield {kind: found[0] for kind, found in group.items()}
+
+
+def gathered(
+    store: Store, kinds: tuple[type[PropertyDoc], ...], query: Mapping[str, Any]
+) -> Iterator[dict[type[PropertyDoc], list[PropertyDoc]]]:
+    """Property documents of several kinds that are about the same material and series, of a kind with parts all.
+
+    Parameters are those of :func:`joined`.
+    """
     streams = [store.properties(kind, query) for kind in kinds]
     for _, documents in groupby(heapq.merge(*streams, key=_material_id), key=_material_id):
-        groups: dict[Series, dict[type[PropertyDoc], PropertyDoc]] = {}
+        groups: dict[Series, dict[type[PropertyDoc], list[PropertyDoc]]] = {}
         for document in documents:
-            groups.setdefault(_series(document), {})[type(document)] = document
+            groups.setdefault(_series(document), {}).setdefault(type(document), []).append(document)
         yield from groups.values()
 
 
@@ -120,10 +151,6 @@ def _series(document: PropertyDoc) -> Series:
     return Series(document.protocol, document.protocol_version, document.calculator)
 
 
-def _submitted(candidate: Mapping[str, Any], table: Table) -> set[Series]:
-    """Series a stored candidate was submitted with for a table's flow."""
-    return {
-        Series(**{name: submission[name] for name in SERIES_FIELDS})
-        for submission in candidate.get("submissions", ())
-        if submission["flow"] == table.flow
-    }
+def _of(item: Mapping[str, Any]) -> Series:
+    """Series of a stored submission or document."""
+    return Series(**{name: item[name] for name in SERIES_FIELDS})

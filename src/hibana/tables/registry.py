@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from hibana.tables.dielectric import DIELECTRIC
 from hibana.tables.electronic import ELECTRONIC
 from hibana.tables.errors import UNKNOWN_TABLE
+from hibana.tables.optical_absorption import OPTICAL_ABSORPTION
+from hibana.tables.oxygen_vacancy import OXYGEN_VACANCY
+from hibana.tables.phonon_gamma import PHONON_GAMMA
+from hibana.tables.sites import SITES
 from hibana.tables.table import Table
 
-TABLES: dict[str, Table] = {table.name: table for table in (ELECTRONIC,)}
+TABLES: dict[str, Table] = {
+    table.name: table for table in (ELECTRONIC, DIELECTRIC, OPTICAL_ABSORPTION, PHONON_GAMMA, SITES, OXYGEN_VACANCY)
+}
 
 
 def find_table(name: str) -> Table:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from hibana.tables.columns import Column, Dtype, Value
+from hibana.tables.cells import ARROW, Value, as_arrow, as_text
+from hibana.tables.columns import Column
+from hibana.tables.grids import Grid
 
 ROWS_A_GROUP = 10_000
-"""Rows a row group of a Parquet file; as many are held in memory."""
+"""Rows a row group of a Parquet file; as many are held in memory, or fewer:"""
 
-LIST_SEPARATOR = ";"
-"""Between the items of a list in one CSV cell."""
-
-_ARROW: Mapping[Dtype, pa.DataType] = {
-    "string": pa.string(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "list of strings": pa.list_(pa.string()),
-}
+NUMBERS_A_GROUP = 2_000_000
+"""a row group of spectra ends before it holds more numbers than this (8 MB)."""
 
 
 class ParquetWriter:
@@ -45,19 +42,19 @@ class ParquetWriter:
         self._schema = pa.schema([_field(column) for column in columns], metadata=dict(metadata))
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[tuple[Value, ...]] = []
+        numbers = sum(column.grid.count for column in columns if column.grid is not None)
+        self._rows_a_group = min(ROWS_A_GROUP, NUMBERS_A_GROUP // numbers) if numbers else ROWS_A_GROUP
 
     def write(self, values: tuple[Value, ...]) -> None:
         """Add a row."""
         self._rows.append(values)
-        if len(self._rows) == ROWS_A_GROUP:
+        if len(self._rows) == self._rows_a_group:
             self._flush()
 
     def _flush(self) -> None:
         if self._rows:
-            arrays = [
-                pa.array(cells, type=field.type) for cells, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
-            ]
-            self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+            cells = zip(zip(*self._rows, strict=True), self._schema, strict=True)
+            self._writer.write_batch(pa.record_batch([as_arrow(cell, field.type) for cell, field in cells], schema=self._schema))
             self._rows.clear()
 
     def __enter__(self) -> Self:
@@ -70,7 +67,7 @@ class ParquetWriter:
 
 
 class CsvWriter:
-    """CSV file in UTF-8: a missing value is an empty cell, lists are joined by ``;``, floats keep every digit.
+    """CSV file in UTF-8: a missing value is an empty cell, lists and maps are joined by ``;``, floats keep every digit.
 
     Parameters
     ----------
@@ -87,7 +84,7 @@ class CsvWriter:
 
     def write(self, values: Sequence[Value]) -> None:
         """Add a row."""
-        self._writer.writerow([_cell(value) for value in values])
+        self._writer.writerow([as_text(value) for value in values])
 
     def __enter__(self) -> Self:
         return self
@@ -96,16 +93,46 @@ class CsvWriter:
         self._file.close()
 
 
+class LongWriter(CsvWriter):
+    """CSV file with one line a material and point of a grid.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    grid
+        The grid; its name heads the second column.
+    spectra
+        Names of the spectra, which head the others.
+    """
+
+    def __init__(self, path: Path, grid: Grid, spectra: Sequence[str]) -> None:
+        super().__init__(path, ("material_id", grid.name, *spectra))
+        self._points = grid.points.tolist()
+
+    def write_spectra(self, material_id: str, spectra: Sequence[NDArray[np.float32] | None]) -> None:
+        """Add the lines of one material; none if it has no spectrum.
+
+        Parameters
+        ----------
+        material_id
+            Which material.
+        spectra
+            The numbers on the grid of each spectrum, None for one that is missing.
+        """
+        if all(spectrum is None for spectrum in spectra):
+            return
+        empty = (None,) * len(self._points)
+        for line in zip(self._points, *(empty if item is None else item for item in spectra), strict=True):
+            self.write((material_id, *line))
+
+
 def _field(column: Column) -> pa.Field:
     metadata = {"meaning": column.meaning, "source": column.source}
     if column.unit is not None:
         metadata["unit"] = column.unit
-    return pa.field(column.name, _ARROW[column.dtype], nullable=True, metadata=metadata)
-
-
-def _cell(value: Value) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return LIST_SEPARATOR.join(value)
-    return value
+    if column.steps:
+        metadata["steps"] = ",".join(column.steps)
+    if column.grid is not None:
+        metadata["grid"] = json.dumps(column.grid.as_dict(), ensure_ascii=False)
+    return pa.field(column.name, ARROW[column.dtype], nullable=True, metadata=metadata)
