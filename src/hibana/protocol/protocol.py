@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 from ruamel.yaml import YAML, YAMLError
@@ -20,6 +20,10 @@ Incar = dict[str, IncarValue]
 
 Recipe = Literal["subrot", "eigenval"]
 HybridName = Literal["hse06_nsc", "ddh_nsc"]
+SemilocalName = Literal["pbe", "pbesol", "scan", "r2scan", "lda"]
+
+FUNCTIONALS: tuple[str, ...] = (*get_args(SemilocalName), *get_args(HybridName))
+"""Functionals that a calculation of some protocol may have."""
 
 RECIPES: dict[Recipe, Incar] = {
     "subrot": {"ALGO": "Subrot", "NELM": 1, "NELMIN": 1},
@@ -148,13 +152,16 @@ class HostRule(Part):
     min_gap: Annotated[PositiveFloat, Unit("eV")] = Field(description="Smallest semilocal gap.")
 
 
+_Row = Annotated[tuple[int, int, int], Field(strict=False)]
+
+
 class DefectRule(Part):
     """Vacancies in supercells."""
 
     host: HostRule
     min_atoms: PositiveInt = Field(description="Smallest supercell.")
     max_atoms: PositiveInt = Field(description="Largest supercell.")
-    matrix: tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]] | None = Field(
+    matrix: tuple[_Row, _Row, _Row] | None = Field(
         strict=False, description="Supercell as multiples of the primitive lattice vectors (rows), in place of a search."
     )
     charges: tuple[int, ...] = Field(strict=False, description="Charge states.")
@@ -169,6 +176,9 @@ class DefectRule(Part):
     edge_occupation: PositiveFloat = Field(description="Carriers in a band edge above which a state is a perturbed host state.")
     edges: tuple[HybridName | Literal["pbesol"], ...] = Field(
         strict=False, description="Whose band edges are used: the first there are."
+    )
+    oxygen_box: Annotated[tuple[PositiveFloat, PositiveFloat, PositiveFloat], Unit("Å")] = Field(
+        strict=False, description="Lengths of the box of the O2 molecule and the O atom; unequal, or the atom stays spherical."
     )
     oxygen_reference: Literal["molecule", "atom"] = Field(
         description="Energy of oxygen: half of the calculated molecule, or the calculated atom and the measured binding energy."
@@ -192,7 +202,7 @@ class Protocol(Part):
     version: PositiveInt = Field(description="Raised with every change of a number; part of every address.")
     description: str = Field(description="What it is for.")
     sources: tuple[str, ...] = Field(strict=False, description="Where the numbers are from.")
-    functional: Literal["pbe", "pbesol", "scan", "r2scan", "lda"] = Field(description="Semilocal functional, vise's name.")
+    functional: SemilocalName = Field(description="Semilocal functional, vise's name.")
     hubbard_u: bool = Field(description="Whether vise's Hubbard U table is applied.")
     potcar: PotcarRule
     symmetry: SymmetryRule
@@ -266,6 +276,8 @@ def _exact(value: Any) -> Any:
     """Floats as their shortest exact text, so that a digest can be made of them."""
     if isinstance(value, Mapping):
         return {key: _exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(item) for item in value]
     if isinstance(value, float):
         return repr(value)
     return value

@@ -183,6 +183,8 @@ def _check_sampling(settings: Settings, kpoints: KpointPlan) -> None:
         raise RehearsalError(
             195, "a path without weighted points needs ICHARG = 11 and the WAVECAR of a run on a mesh", where="KPOINTS"
         )
+    if settings.nupdown is not None and len(kpoints.path):
+        raise RehearsalError(195, f"NUPDOWN = {settings.nupdown:g} with points of zero weight", where="KPOINTS")
     if settings.fixed_density and len(kpoints.path) and len(kpoints.full):
         raise RehearsalError(195, "ICHARG >= 10 with weighted and zero-weight points together", where="KPOINTS")
     if kpoints.grid is None and len(kpoints.full) and (settings.hybrid or settings.ismear <= -4):

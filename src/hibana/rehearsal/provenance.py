@@ -136,4 +136,5 @@ def parameters_in_force(inputs: RunInputs, calculator: Any, dos: Dos) -> dict[st
     }
     if s.nspin == 2:
         parameters["MAGMOM"] = [float(m) for m in s.magmom]
+        parameters["NUPDOWN"] = -1.0 if s.nupdown is None else s.nupdown
     return {tag: value for tag, value in parameters.items() if not (isinstance(value, float) and math.isnan(value))}

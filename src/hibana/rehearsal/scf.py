@@ -44,19 +44,26 @@ def make_atoms(inputs: RunInputs) -> Atoms:
     """The structure of POSCAR with the initial moments."""
     atoms = Atoms(inputs.symbols, cell=inputs.lattice, scaled_positions=inputs.frac_coords, pbc=True)
     if inputs.settings.nspin == 2:
-        atoms.set_initial_magnetic_moments(inputs.settings.magmom)
+        atoms.set_initial_magnetic_moments(initial_moments(inputs.settings))
     return atoms
 
 
+def initial_moments(settings: Settings) -> Floats:
+    """Moment of each atom to start from, μB; those of a fixed total add up to it, because GPAW keeps their sum."""
+    moments = np.array(settings.magmom, dtype=float)
+    return moments if settings.nupdown is None else moments + (settings.nupdown - moments.sum()) / len(moments)
+
+
 def occupations(settings: Settings) -> dict[str, Any]:
-    """GPAW's occupation function for ISMEAR and SIGMA."""
+    """GPAW's occupation function for ISMEAR, SIGMA and NUPDOWN."""
     if settings.ismear == -5:
         return {"name": "improved-tetrahedron-method"}
     if settings.ismear == -4:
         return {"name": "tetrahedron-method"}
+    fixed = {} if settings.nupdown is None else {"fixmagmom": True}
     if settings.ismear == -1:
-        return {"name": "fermi-dirac", "width": settings.sigma}
-    return {"name": "methfessel-paxton", "order": settings.ismear, "width": settings.sigma}
+        return {"name": "fermi-dirac", "width": settings.sigma, **fixed}
+    return {"name": "methfessel-paxton", "order": settings.ismear, "width": settings.sigma, **fixed}
 
 
 def solved_bands(settings: Settings) -> int:

@@ -51,6 +51,8 @@ class Settings:
         ISPIN.
     magmom
         Initial moment of each atom, μB; empty for ISPIN = 1.
+    nupdown
+        Total moment that is kept, μB; None where it is free.
     ionic_steps
         Largest number of ionic steps, at least 1.
     relaxes
@@ -69,6 +71,7 @@ class Settings:
     sigma: float
     nspin: int
     magmom: tuple[float, ...]
+    nupdown: float | None
     nelect: float
     charge: float
     nbands: int
@@ -151,11 +154,12 @@ def resolve(tags: dict[str, Any], species: tuple[Species, ...]) -> Settings:
     _require(nspin in (1, 2), "ISPIN", nspin, "1 or 2")
     magmom = tuple(tags.get("MAGMOM", [1.0] * n_atoms)) if nspin == 2 else ()
     _require(nspin == 1 or len(magmom) == n_atoms, "MAGMOM", magmom, f"one moment for each of the {n_atoms} atoms")
+    nupdown = None if tags.get("NUPDOWN", -1.0) < 0 else tags["NUPDOWN"]
     nelect = tags.get("NELECT", neutral)
     if not 0 < nelect < neutral + 2 * n_atoms:
         raise RehearsalError(192, f"NELECT = {nelect} with {neutral:g} valence electrons in the neutral cell", where="INCAR")
     nbands = tags.get("NBANDS", default_nbands(nelect, n_atoms, magmom))
-    if 2 * nbands < nelect + sum(abs(m) for m in magmom):
+    if 2 * nbands < nelect + max(sum(abs(m) for m in magmom), nupdown or 0):
         raise RehearsalError(192, f"NBANDS = {nbands} cannot hold {nelect:g} electrons", where="INCAR")
     hybrid = _hybrid(tags)
     nsw = tags.get("NSW", 0)
@@ -169,6 +173,7 @@ def resolve(tags: dict[str, Any], species: tuple[Species, ...]) -> Settings:
         sigma=tags.get("SIGMA", 0.2),
         nspin=nspin,
         magmom=magmom,
+        nupdown=nupdown,
         nelect=nelect,
         charge=neutral - nelect,
         nbands=nbands,
@@ -200,6 +205,7 @@ def resolve(tags: dict[str, Any], species: tuple[Species, ...]) -> Settings:
         algo=tags.get("ALGO", "Normal").upper(),
     )
     _check(settings)
+    _check_moment(settings)
     return settings
 
 
@@ -260,6 +266,17 @@ def _check(s: Settings) -> None:
     _require(not (s.hybrid and s.relaxes), "NSW", s.nsw, "0 or 1 with LHFCALC: a hybrid has no forces here, relax with PBEsol")
     _require(not (s.fixed_density and s.relaxes), "ICHARG", s.icharg, "below 10 for a relaxation")
     _require(not (s.hybrid and s.fixed_density), "ICHARG", s.icharg, "below 10 with LHFCALC")
+
+
+def _check_moment(s: Settings) -> None:
+    """Refuse a fixed moment that the electrons or the method do not allow."""
+    if s.nupdown is None:
+        return
+    _require(s.nspin == 2, "NUPDOWN", s.nupdown, "ISPIN = 2")
+    _require(s.nupdown <= s.nelect, "NUPDOWN", s.nupdown, f"at most one for each of the {s.nelect:g} electrons")
+    _require(s.ismear > -4, "NUPDOWN", f"{s.nupdown:g} with ISMEAR = {s.ismear}", "ISMEAR from -1 to 2")
+    for there, tag in ((s.hybrid, "LHFCALC"), (s.lepsilon, "LEPSILON"), (s.loptics, "LOPTICS"), (s.fixed_density, "ICHARG")):
+        _require(not there, "NUPDOWN", f"{s.nupdown:g} with {tag}", f"the moment free with {tag}")
 
 
 def _check_response(s: Settings) -> None:
