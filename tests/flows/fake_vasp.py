@@ -19,11 +19,13 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from hibana.rehearsal.result import Bands, Dos, IonicStep, KpointMesh, Response, RunResult, ScfStep, Species, Spectrum
+from hibana.rehearsal.tags import as_floats
 from hibana.rehearsal.writers import write_outputs
 
 WIDTH = 1.0
@@ -51,6 +53,8 @@ def main() -> int:
         sys.stderr.write("made to crash\n")
         return 1
     result = calculate(here, script, step, incar, points, weights, mesh)
+    if "NUPDOWN" in incar:
+        result = as_polarised(result, float(incar["NUPDOWN"]))
     stopped = work(here, float(script.get("seconds", 0)))
     if stopped or (step in script.get("stop_first", ()) and first):
         result = as_stopped(result)
@@ -67,8 +71,10 @@ def main() -> int:
 
 
 def name_of(incar: dict, weights: np.ndarray) -> str:
+    if "NUPDOWN" in incar:
+        return "oxygen"
     if incar.get("NSW", 0) > 1:
-        return "relax"
+        return "supercell" if incar.get("ISIF") == 2 else "relax"
     if incar.get("LHFCALC"):
         return "hse06" if incar.get("AEXX", 0.25) == 0.25 else "ddh"
     if incar.get("LEPSILON"):
@@ -107,7 +113,7 @@ def work(here: Path, seconds: float) -> bool:
 def calculate(here: Path, script: dict, step: str, incar: dict, points, weights, mesh: KpointMesh) -> RunResult:
     lattice, frac, symbols, counts = read_poscar(here / "POSCAR")
     species = read_potcar(here / "POTCAR", symbols, counts)
-    nelect = sum(item.zval * item.count for item in species)
+    nelect = float(incar.get("NELECT", sum(item.zval * item.count for item in species)))
     nbands = max(int(incar.get("NBANDS", 0)), int(nelect / 2) + 4)
     gap = float(script.get("gap", 4.5)) + (8.0 * float(incar.get("AEXX", 0.25)) if incar.get("LHFCALC") else 0.0)
     bands = make_bands(points, weights, int(nelect / 2), nbands, gap)
@@ -116,7 +122,7 @@ def calculate(here: Path, script: dict, step: str, incar: dict, points, weights,
     energies = np.linspace(-5, 10, 51)
     total = np.ones((1, 51))
     parameters = {
-        "ENCUT": 400.0,
+        "ENCUT": float(incar.get("ENCUT", 400.0)),
         "NELM": int(incar.get("NELM", 60)),
         "NELECT": nelect,
         "ISPIN": 1,
@@ -247,10 +253,24 @@ def as_stopped(result: RunResult) -> RunResult:
     return RunResult(**{**result.__dict__, **changes})
 
 
+def as_polarised(result: RunResult, moment: float) -> RunResult:
+    """Two spins with equal bands, filled to a total moment."""
+    bands, dos = result.bands, result.dos
+    filled = [round((result.nelect + sign * moment) / 2) for sign in (1, -1)]
+    occupations = np.array([[(np.arange(bands.eigenvalues.shape[2]) < n).astype(float)] * len(bands.weights) for n in filled])
+    orbitals = None if bands.projections is None else np.repeat(bands.projections, 2, axis=0)
+    doubled = {name: np.repeat(getattr(dos, name), 2, axis=0) for name in ("total", "integrated")}
+    return replace(
+        result,
+        parameters={**result.parameters, "ISPIN": 2},
+        steps=tuple(replace(step, magnetization=moment) for step in result.steps),
+        bands=replace(bands, eigenvalues=np.repeat(bands.eigenvalues, 2, axis=0), occupations=occupations, projections=orbitals),
+        dos=replace(dos, **doubled, partial=np.repeat(dos.partial, 2, axis=1)),
+    )
+
+
 def as_unconverged(result: RunResult) -> RunResult:
     """All NELM electronic steps and no convergence."""
-    from dataclasses import replace
-
     last = result.steps[-1]
     scf = tuple(ScfStep(last.free_energy + 0.1 * (-1) ** n, 0.2, 0.1) for n in range(result.parameters["NELM"]))
     return replace(result, steps=(*result.steps[:-1], replace(last, scf=scf)), electronic_converged=False)
@@ -261,7 +281,8 @@ def read_incar(path: Path) -> dict:
     for line in path.read_text().splitlines():
         name, equals, text = line.partition("=")
         if equals:
-            found[name.strip().upper()] = typed(text.strip())
+            tag = name.strip().upper()
+            found[tag] = as_floats(text) if tag == "MAGMOM" else typed(text.strip())
     return found
 
 

@@ -12,7 +12,7 @@ from maggma.stores import MemoryStore
 from flow_documents import CANDIDATE, UNKNOWN, task
 from hibana.documents.properties import PropertyDoc
 from hibana.documents.task import Failure, TaskDoc
-from hibana.flows import calculation, relax
+from hibana.flows import calculation, oxygen, relax, vacancies
 from hibana.flows.attempt import Calculation
 from hibana.flows.branches import step_of
 from hibana.flows.bulk import bulk_flow
@@ -44,18 +44,21 @@ class Laboratory:
     documents: dict = field(default_factory=dict)
     outcome: tuple = ()
 
-    def run(self, monkeypatch, folder, label: str) -> Laboratory:
+    def run(self, monkeypatch, folder, label: str, energies=None) -> Laboratory:
         """Run a flow; what was done before is asked again, as another flow would."""
         monkeypatch.setattr(relax, "carry_out", self.carry_out)
         monkeypatch.setattr(calculation, "carry_out", self.carry_out)
-        flow = bulk_flow(CANDIDATE, "pbesol-demo", "gpaw-rehearsal", label)
+        monkeypatch.setattr(vacancies, "carry_out", self.carry_out)
+        monkeypatch.setattr(oxygen, "carry_out", self.carry_out)
+        flow = bulk_flow(CANDIDATE, "pbesol-demo", "gpaw-rehearsal", label, energies)
         with use_context(RunContext(store=self)):
             run_locally(flow, store=JobStore(MemoryStore()), log=False, root_dir=folder)
         return self
 
     def carry_out(self, asked: Calculation) -> Outcome:
         step = step_of(asked.task, asked.functional, asked.variant)
-        address = f"{step} {asked.round} after {','.join(asked.parents)}"
+        of = "" if asked.material.material_id == CANDIDATE.material_id else f" of {asked.material.formula}"
+        address = f"{step}{of} {asked.round} after {','.join(asked.parents)}"
         if address in self.tasks and self.tasks[address].status == "converged":
             return Outcome(self.tasks[address])
         self.asked.append(asked)
@@ -94,7 +97,7 @@ class Laboratory:
         raise LookupError(ref)
 
     def put_property(self, doc: PropertyDoc, arrays=None) -> None:
-        self.documents[type(doc)] = doc
+        self.documents[(type(doc), doc.part) if doc.part else type(doc)] = doc
 
     def record_outcome(self, material_id, flow, protocol, calculator, state, reason, *, protocol_version) -> None:
         self.outcome = (state, reason)

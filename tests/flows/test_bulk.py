@@ -13,8 +13,9 @@ from hibana.documents.material import MaterialDoc
 from hibana.documents.optics import OpticsDoc
 from hibana.documents.properties import ElectronicDoc, RelaxationDoc
 from hibana.flows.branches import BRANCHES, branches_of, flow_label, question_of, short_name, step_of
-from hibana.flows.bulk import bulk_flow
+from hibana.flows.bulk import bulk_flow, decide
 from hibana.flows.exchange import exchange_ratio
+from hibana.flows.messages import Answer
 from hibana.protocol.protocol import load_protocol
 
 EPSILON = 3.2
@@ -240,7 +241,7 @@ def test_each_displacement_is_a_calculation_of_its_own(run):
     assert all(len(a.crystal.species) > 8 and a.prior.band_gap == 4.6 for a in runs)
     assert runs[0].crystal != runs[1].crystal
     assert done.outcome[0] == "failed"
-    assert done.outcome[1].startswith("phonon_force: the run has no forces")
+    assert done.outcome[1].startswith("phonon_force-001: the run has no forces; phonon_force-002: the run has no forces")
 
 
 @pytest.mark.parametrize("forces", [failed(), InfrastructureError("disk full")])
@@ -255,3 +256,20 @@ def test_without_a_relaxed_cell_there_are_no_displacements(run):
     done = run("bulk:phonon", answers={"structure_opt": failed()})
     assert named(done) == ["structure_opt"]
     assert done.documents[DispersionDoc].reason.startswith("structure_opt: zpotrf")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"gap_class": "metal"}, "a metal on its mesh"),
+        ({"epsilon_electronic": None}, "no electronic tensor"),
+        ({"status": "failed", "reason": "LAPACK failed"}, "LAPACK failed"),
+    ],
+)
+def test_no_dielectric_dependent_hybrid_without_a_sound_dielectric_run(change, why):
+    band = Answer(status="converged", address="b", gap_class="gapped")
+    sound = Answer(status="converged", address="d", gap_class="gapped", epsilon_electronic=TENSOR)
+    runs = {"band": band.plain(), "dielectric": sound.model_copy(update=change).plain()}
+    answer = decide.original({}, {}, "ddh", None, runs)
+    assert answer["status"] == "skipped"
+    assert why in answer["reason"]

@@ -119,6 +119,16 @@ def test_branches_that_cannot_be_say_so_with_a_number(launchpad, tmp_path, monke
     assert states(launchpad) == {"campaign": "FIZZLED"}
 
 
+def test_a_misspelt_key_is_not_taken_for_a_campaign_without_it(launchpad, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    misspelt = tmp_path / "bulk.yaml"
+    misspelt.write_text((REPOSITORY / "workflows" / "bulk.yaml").read_text().replace("branches:", "brnches:"))
+    launchpad.add_wf(Workflow.from_file(str(misspelt)))
+    launch_rocket(launchpad)
+    assert "HIB-112 the campaign cannot be read: brnches" in stored_data(launchpad)["_exception"]["_stacktrace"]
+    assert states(launchpad) == {"bulk campaign": "FIZZLED"}
+
+
 def test_without_its_launchpad_it_says_what_is_missing(tmp_path):
     task = CampaignTask(structures="demo", flow="electronic", protocol="pbesol-demo", calculator="vasp")
     with pytest.raises(HibanaError, match=r"HIB-110.*\n.*\n.*_add_launchpad_and_fw_id"):

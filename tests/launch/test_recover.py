@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -12,11 +13,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fireworks import Workflow
+from fireworks import Firework, Workflow
 from fireworks.core.fworker import FWorker
+from fireworks.core.rocket_launcher import launch_rocket
+from jobflow import Job, job
 from launchpad_tasks import chain, dynamic, note, open_launchpad, quiet, run_all
+from monty.json import MontyEncoder
 from test_launchpad import assert_consistent, ran, start, states
 
+from hibana.launch.firetasks import RunJobTask
 from hibana.launch.launchpad import HibanaLaunchPad
 from hibana.launch.patient import PatientCollection
 from hibana.launch.recover import RecoverReport, is_lost, recover
@@ -196,6 +201,21 @@ def test_a_stock_launcher_is_judged_by_its_pings(launchpad, launchpad_file, tmp_
     run_all(launchpad, tmp_path)
     assert_consistent(launchpad)
     stock.connection.close()
+
+
+def test_a_stock_launcher_killed_on_this_machine_is_found_dead_at_once(launchpad, launchpad_file, tmp_path):
+    """The job names the process that runs it, so that nobody has to wait for the expiry of FireWorks."""
+    task = RunJobTask(job=json.dumps(job(os.getpid)(), cls=MontyEncoder))
+    launchpad.add_wf(Workflow([Firework([task], spec={"_add_launchpad_and_fw_id": True}, name="a")]))
+    pid = os.fork()
+    if pid == 0:
+        Job.run = lambda *arguments, **keywords: os.kill(os.getpid(), signal.SIGKILL)
+        os.chdir(tmp_path)
+        launch_rocket(open_launchpad("stock", launchpad_file))
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    assert states(launchpad) == {"a": "RUNNING"}
+    assert recover(launchpad, stale_after=LONG).rerun == [1]
 
 
 def test_what_a_stock_launcher_leaves_reserved_without_a_launch(launchpad, tmp_path):

@@ -8,10 +8,11 @@ import platform
 import shutil
 import socket
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hibana import __version__
 from hibana.documents.arrays import PackedArray, pack
@@ -35,7 +36,9 @@ MAX_IDLE_PARTS = 2
 """A calculation that the walltime ended this often after about the same time without an ionic step will not get anywhere."""
 
 RELAXATION = "structure_opt"
-"""Task whose parts add up: it goes on from the last cell. The others begin again."""
+
+RELAXATIONS = (RELAXATION, "defect")
+"""Tasks whose parts add up: they go on from the last cell. The others begin again."""
 
 NOTHING_DONE = ("no_output", "killed", "input")
 """Kinds of failure that say nothing of the material: the code could not start, was killed, or does not take the inputs."""
@@ -79,6 +82,9 @@ class Calculation:
         Tells calculations of one task with the same parents apart.
     exchange_ratio
         Share of exact exchange where a parent has given it.
+    options
+        Other input options over the protocol's, see :func:`hibana.protocol.inputs.build_inputs`; `variant` has to tell
+        calculations apart that differ in them.
     past
         What was done of it before the walltime ended it.
     """
@@ -93,15 +99,22 @@ class Calculation:
     round: int = 1
     variant: str = ""
     exchange_ratio: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
 
     @property
     def name(self) -> str:
         """What it is called in a listing, for instance ``MgO structure_opt 1`` or ``MgO band hse06_nsc``."""
-        step = f" {self.round}" if self.task == RELAXATION else ""
+        step = f" {self.round}" if self.task in RELAXATIONS else ""
         hybrid = f" {self.functional}" if self.functional in HYBRIDS else ""
         variant = f" {self.variant}" if self.variant else ""
         return f"{self.material.formula} {self.task}{step}{hybrid}{variant}"
+
+    @property
+    def input_options(self) -> dict[str, Any]:
+        """Input options over the protocol's."""
+        ratio = {} if self.exchange_ratio is None else {"exchange_ratio": self.exchange_ratio}
+        return {**ratio, **self.options}
 
     def spec(self, protocol: Protocol) -> Spec:
         """The Spec whose address the answer will have."""
@@ -161,7 +174,7 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
         protocol,
         calculation.prior,
         cores=context.cores,
-        options={} if calculation.exchange_ratio is None else {"exchange_ratio": calculation.exchange_ratio},
+        options=calculation.input_options,
     )
     _bring_wave_functions(calculation.past, directory)
     with narrated(calculation.name, directory):
@@ -299,7 +312,7 @@ def past_after(run: RunDoc, calculation: Calculation, report: RunReport, machine
         Where it ran, with the cost of all parts.
     """
     past, seconds = calculation.past, report.seconds
-    got_somewhere = calculation.task == RELAXATION and run.n_ionic_steps > 0
+    got_somewhere = calculation.task in RELAXATIONS and run.n_ionic_steps > 0
     if got_somewhere:
         idle = 0
     elif seconds >= 2 * past.longest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hibana.documents.steps import Step
 from hibana.documents.task import TaskDoc
-from hibana.flows.errors import IMPOSSIBLE_BRANCHES, UNKNOWN_BRANCH, UNKNOWN_FLOW
+from hibana.flows.errors import BAD_SYSTEM, IMPOSSIBLE_BRANCHES, UNKNOWN_BRANCH, UNKNOWN_FLOW
 
 if TYPE_CHECKING:
     from hibana.protocol.protocol import Protocol
@@ -38,6 +38,7 @@ BRANCHES: dict[str, Branch] = {
     "ddh": Branch("ddh_nsc", ("band", "dielectric")),
     "optics": Branch("dielectric_function", ("band",)),
     "phonon": Branch("phonon_force"),
+    "vacancy": Branch("vacancy", ("band", "dos", "dielectric", "ddh")),
 }
 """All branches, in the order of names and listings. Those that need the band structure are for materials with a gap only."""
 
@@ -50,7 +51,19 @@ FLOWS: dict[str, tuple[str, ...]] = {
 CHOOSABLE = "bulk"
 """The flow whose branches can be chosen."""
 
+COMPETING = "competing"
+"""The flow of competing phases; it has a chemical system in place of branches: ``competing:Mg+O``."""
+
 RELAXATION_STEP: Step = "structure_opt"
+
+VACANCIES = "vacancy"
+"""The branch of oxygen vacancies."""
+
+DEFECT_TASK = "defect"
+"""vise's task of supercells, with a vacancy or perfect."""
+
+PERFECT = "perfect"
+"""Variant of the perfect supercell among those of a host."""
 
 
 def complete_branches(chosen: Iterable[str]) -> tuple[str, ...]:
@@ -80,20 +93,23 @@ def flow_label(flow: str, branches: Iterable[str] | None = None) -> str:
     flow
         ``electronic``, ``bulk``, or a label that this function has made, for instance ``bulk:band+dielectric``.
     branches
-        Branches chosen for the flow ``bulk``; None for those it has by default. What they need is added.
+        Branches chosen for the flow ``bulk``; None for those it has by default. What they need is added. Of the flow
+        ``competing`` the elements of the chemical system.
 
     Raises
     ------
     HibanaError
         HIB-096 if there is no such flow, HIB-099 if there is no such branch, HIB-100 if no branch is named or the flow has
-        no choice of branches.
+        no choice of branches, HIB-101 if the flow ``competing`` has no chemical system.
     """
     name, colon, listed = flow.partition(":")
-    if name not in FLOWS:
-        raise UNKNOWN_FLOW.error(f"{flow!r}; there are: {', '.join(FLOWS)}")
+    if name not in (*FLOWS, COMPETING):
+        raise UNKNOWN_FLOW.error(f"{flow!r}; there are: {', '.join((*FLOWS, COMPETING))}")
     if colon and branches is not None:
         raise IMPOSSIBLE_BRANCHES.error(f"the flow {flow!r} names its branches already")
     chosen = listed.split("+") if colon else branches
+    if name == COMPETING:
+        return f"{COMPETING}:{'+'.join(_system(chosen))}"
     if chosen is None:
         return name
     if name != CHOOSABLE:
@@ -107,7 +123,7 @@ def flow_label(flow: str, branches: Iterable[str] | None = None) -> str:
 
 
 def branches_of(label: str) -> tuple[str, ...]:
-    """Branches of a flow, from the label of :func:`flow_label`.
+    """Branches of a flow, from the label of :func:`flow_label`; the flow of competing phases has none.
 
     Raises
     ------
@@ -115,15 +131,39 @@ def branches_of(label: str) -> tuple[str, ...]:
         As :func:`flow_label`.
     """
     name, colon, listed = flow_label(label).partition(":")
+    if name == COMPETING:
+        return ()
     return tuple(listed.split("+")) if colon else FLOWS[name]
+
+
+def system_of(label: str) -> tuple[str, ...]:
+    """The chemical system of a flow of competing phases, from its label.
+
+    Raises
+    ------
+    HibanaError
+        As :func:`flow_label`.
+    """
+    return tuple(flow_label(label).partition(":")[2].split("+"))
+
+
+def _system(elements: Iterable[str] | None) -> list[str]:
+    """Elements, each once, alphabetically."""
+    from pymatgen.core.periodic_table import Element
+
+    chosen = sorted(set(elements or ()))
+    wrong = [name for name in chosen if not Element.is_valid_symbol(name)]
+    if wrong or not chosen:
+        raise BAD_SYSTEM.error(f"{', '.join(map(repr, wrong))}: no chemical symbol" if wrong else "no element is named")
+    return chosen
 
 
 def question_of(step: Step, protocol: Protocol) -> tuple[str, str]:
     """Task name of vise, and the functional, of a step."""
     if step in protocol.hybrids:
         return "band", step
-    task = f"dielectric_{protocol.dielectric.method}" if step == "dielectric" else step
-    return task, protocol.functional
+    tasks = {"dielectric": f"dielectric_{protocol.dielectric.method}", "vacancy": DEFECT_TASK, "supercell": DEFECT_TASK}
+    return tasks.get(step, step), protocol.functional
 
 
 def step_of(task: str, functional: str, variant: str = "") -> str:
@@ -139,7 +179,14 @@ def step_of(task: str, functional: str, variant: str = "") -> str:
     if task == "band" and functional.endswith("_nsc"):
         step = functional
     else:
-        step = "dielectric" if task in ("dielectric_dfpt", "dielectric_finite_field") else task
+        step = {"dielectric_dfpt": "dielectric", "dielectric_finite_field": "dielectric", DEFECT_TASK: "vacancy"}.get(task, task)
+    return variant_step(step, variant)
+
+
+def variant_step(step: str, variant: str) -> str:
+    """The step of one of several calculations of a branch; that of vacancies has also the supercell and oxygen itself."""
+    if step == VACANCIES and variant and not variant.startswith("Va_"):
+        return "supercell" if variant == PERFECT else variant
     return f"{step}-{variant}" if variant else step
 
 
@@ -147,6 +194,7 @@ def short_name(task: TaskDoc) -> str:
     """What a calculation is called in FireWorks' listings: its branch, or the round of the relaxation."""
     step, _, variant = step_of(task.task, task.functional, task.variant).partition("-")
     if step == RELAXATION_STEP:
-        return f"relax {task.round}"
+        return f"relax {task.round} {variant}".rstrip()
     name = next((name for name, branch in BRANCHES.items() if branch.step == step), step)
-    return f"{name} {variant}" if variant else name
+    again = f" {task.round}" if task.round > 1 else ""
+    return f"{name} {variant}{again}" if variant else f"{name}{again}"

@@ -3,9 +3,11 @@
 relax ─┬─▶ band ───────┬─▶ decide ──▶ hse06, optics ─┬─▶ collect
        ├─▶ dos ────────┤                             │
        ├─▶ dielectric ─┴─▶ decide ──▶ ddh ───────────┤
-       └─▶ phonon ──▶ one calculation a displacement ┘
+       ├─▶ phonon ──▶ one calculation a displacement ┤
+       └─▶ vacancy ──▶ one calculation a supercell ──┘
 
-``decide`` ends with the reason where there is no gap, and is replaced by its calculation where there is one. The flow
+``decide`` ends with the reason where there is no gap, and is replaced by its calculation where there is one; ``vacancy``, which
+also looks at the gap, does the same with the rules for hosts. The flow
 ``electronic`` is the one of band, DOS and HSE06.
 """
 
@@ -16,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from jobflow import Flow, Response, job
 
 from hibana.documents.candidate import CandidateDoc
+from hibana.documents.chemical_potentials import EnergyTable
 from hibana.documents.spec import CalculatorName
-from hibana.flows.branches import BRANCHES, branches_of, question_of
+from hibana.flows.branches import BRANCHES, VACANCIES, branches_of, question_of
 from hibana.flows.calculation import ALWAYS_RUN, calculate, job_name
 from hibana.flows.collect import collect
 from hibana.flows.errors import OTHER_FUNCTIONALS
@@ -26,6 +29,7 @@ from hibana.flows.execution import protocol_of
 from hibana.flows.messages import Answer, Material, Series, series_of
 from hibana.flows.phonon import displace
 from hibana.flows.relax import relax
+from hibana.flows.vacancies import host_job
 from hibana.protocol.protocol import load_protocol
 
 if TYPE_CHECKING:
@@ -37,7 +41,13 @@ NAMED_AFTER = {"hse06_nsc": ("hse", 0.25), "ddh_nsc": ("pbe0", "from_dielectric"
 """Hybrids that fields of the property documents are named after: vise's functional, and the share of exact exchange."""
 
 
-def bulk_flow(candidate: CandidateDoc, protocol: str, calculator: CalculatorName, label: str = "bulk") -> Flow:
+def bulk_flow(
+    candidate: CandidateDoc,
+    protocol: str,
+    calculator: CalculatorName,
+    label: str = "bulk",
+    energies: EnergyTable | None = None,
+) -> Flow:
     """The flow for one candidate.
 
     Parameters
@@ -50,6 +60,8 @@ def bulk_flow(candidate: CandidateDoc, protocol: str, calculator: CalculatorName
         Which code has to answer.
     label
         Name of the flow with its branches, see :func:`hibana.flows.branches.flow_label`.
+    energies
+        The user's table of energies of competing phases, for vacancies.
 
     Raises
     ------
@@ -65,17 +77,21 @@ def bulk_flow(candidate: CandidateDoc, protocol: str, calculator: CalculatorName
     first = relax(material, series, candidate.crystal.model_dump(mode="json"))
     first.name = job_name(about, "relax 1")
     jobs: dict[str, Job] = {}
-    gapped = [name for name in branches if "band" in BRANCHES[name].needs]
+    gapped = [name for name in branches if "band" in BRANCHES[name].needs and name != VACANCIES]
     for name in branches:
         if name in gapped:
             runs = {step: jobs[step].output for step in ("band", "dos", *BRANCHES[name].needs) if step in jobs}
             jobs[name] = decide(material, series, name, first.output, runs)
             title = "decide" if len(gapped) == 1 else f"decide {name}"
+        elif name == VACANCIES:
+            jobs[name] = host_job(material, series, first, jobs)
+            title = "host"
         else:
             jobs[name] = _following(name, material, series, first, loaded)
             title = name
         jobs[name].name = job_name(about, title)
-    last = collect(material, series, label, first.output, {name: item.output for name, item in jobs.items()})
+    given = None if energies is None else energies.model_dump(mode="json")
+    last = collect(material, series, label, first.output, {name: item.output for name, item in jobs.items()}, given)
     last.name = job_name(about, "collect")
     return Flow([first, *jobs.values(), last], name=f"{about.formula} {label} {loaded.name} {about.material_id}")
 
@@ -167,4 +183,6 @@ def _exchange_ratio(dielectric: Answer) -> float:
         raise ValueError(f"dielectric run: {dielectric.why_not}")
     if dielectric.epsilon_electronic is None:
         raise ValueError("the dielectric run has no electronic tensor")
+    if dielectric.gap_class == "metal":
+        raise ValueError("the dielectric run finds a metal on its mesh")
     return exchange_ratio(dielectric.epsilon_electronic)

@@ -7,8 +7,11 @@ from typing import Any
 
 from jobflow import job
 
+from hibana.defects.curate import build_vacancy_documents
+from hibana.documents.chemical_potentials import EnergyTable
 from hibana.documents.properties import ElectronicDoc, PropertyDoc, RelaxationDoc
-from hibana.flows.branches import BRANCHES, RELAXATION_STEP, branches_of
+from hibana.documents.vacancy import SupercellDoc, VacancySummaryDoc
+from hibana.flows.branches import BRANCHES, RELAXATION_STEP, VACANCIES, branches_of, variant_step
 from hibana.flows.calculation import ALWAYS_RUN
 from hibana.flows.context import current_context
 from hibana.flows.evidence import gather
@@ -25,6 +28,7 @@ def collect(
     flow: str,
     relaxed: dict[str, Any] | None,
     branches: dict[str, Any],
+    energies: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Build the property documents of a material from whatever was calculated, and record the outcome with its reason.
 
@@ -38,6 +42,8 @@ def collect(
         The :class:`~hibana.flows.messages.Answer` of the relaxation; None for a job that ended with an error.
     branches
         The same of each branch; several, by variant, under ``runs`` for a branch of several calculations.
+    energies
+        The user's :class:`~hibana.documents.chemical_potentials.EnergyTable` of competing phases.
 
     Returns
     -------
@@ -58,14 +64,18 @@ def collect(
         by.calculator,
         relaxation=answers[RELAXATION_STEP].address,
         reasons={step: answer.why_not for step, answer in answers.items() if not answer.is_answered},
+        energies=None if energies is None else EnergyTable.model_validate(energies),
     )
-    built = build_documents(evidence)
-    for item in built:
+    built, vacancies = build_documents(evidence), build_vacancy_documents(evidence)
+    for item in (*built, *vacancies):
         store.put_property(item.document, item.arrays)
     documents = [item.document for item in built]
     state, reason = outcome(documents, flow, evidence.why_not(RELAXATION_STEP))
+    if VACANCIES in branches_of(flow):
+        state, reason = with_vacancies(state, reason, [item.document for item in vacancies])
     store.record_outcome(about.material_id, flow, protocol.name, by.calculator, state, reason, protocol_version=protocol.version)
-    flags = dict.fromkeys(flag for document in documents[:-1] for flag in document.flags)
+    flagged = (*documents[:-1], *(item.document for item in vacancies))
+    flags = dict.fromkeys(flag for document in flagged for flag in document.flags)
     return {"state": state, "reason": reason, "flags": list(flags)}
 
 
@@ -78,7 +88,8 @@ def read_answers(relaxed: dict[str, Any] | None, branches: Mapping[str, Any]) ->
         if runs is None:
             answers[step] = Answer.read(output, f"the job of {step}")
         else:
-            answers |= {f"{step}-{variant}": Answer.read(run, f"the job of {step}-{variant}") for variant, run in runs.items()}
+            steps = {variant: variant_step(step, variant) for variant in runs}
+            answers |= {steps[variant]: Answer.read(run, f"the job of {steps[variant]}") for variant, run in runs.items()}
     return answers
 
 
@@ -109,3 +120,27 @@ def outcome(documents: Sequence[PropertyDoc], flow: str, why_not: str) -> tuple[
         return "done", "every step has its answer"
     kept = [name for name in NEED_A_GAP if name in parts and parts[name].status != "unavailable"]
     return "metal", f"no gap; kept from before this was known: {', '.join(kept)}" if kept else "no gap"
+
+
+def with_vacancies(state: str, reason: str, documents: Sequence[PropertyDoc]) -> tuple[str, str]:
+    """State and reason of a material whose vacancies were asked for.
+
+    A crystal that is no host is not the worse for it. Vacancies without a formation energy make the material partial.
+
+    Parameters
+    ----------
+    state, reason
+        Of the material but for its vacancies.
+    documents
+        The documents of its vacancies.
+    """
+    if state == "failed":
+        return state, reason
+    supercell = next((document for document in documents if isinstance(document, SupercellDoc)), None)
+    if supercell is not None and supercell.refusals:
+        return state, f"{reason}; {supercell.reason}"
+    summary = next((document for document in documents if isinstance(document, VacancySummaryDoc)), None)
+    why = None if summary is None else summary.reason
+    if why is None:
+        return state, reason
+    return "partial", f"{reason}; {why}" if state == "partial" else why

@@ -61,3 +61,13 @@ IMPOSSIBLE_BRANCHES = declare(
     "the branches cannot be chosen like this",
     "Name at least one branch of the flow bulk, with --branch or as `branches: [...]` of a campaign, or none for all it has.",
 )
+BAD_SYSTEM = declare(
+    101,
+    "no chemical system of competing phases",
+    "Name the elements with the flow, `competing:Mg+O`, or as `branches: [Mg, O]` of a campaign with the flow competing.",
+)
+OUTSIDE_SYSTEM = declare(
+    102,
+    "the structure does not belong to the chemical system",
+    "Add its elements to those of the flow, or leave the file out.",
+)

@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hibana.documents.candidate import Material
+from hibana.documents.chemical_potentials import ChemicalPotentialDoc, EnergyTable
 from hibana.documents.material import PARTS, MaterialDoc
 from hibana.documents.steps import STEPS
 from hibana.documents.task import TaskDoc
-from hibana.flows.branches import RELAXATION_STEP, step_of
+from hibana.documents.vacancy import SupercellDoc, VacancyDoc, VacancySummaryDoc
+from hibana.flows.branches import DEFECT_TASK, RELAXATION_STEP, step_of
+from hibana.flows.oxygen import CLUSTER, OXYGEN_STEPS, oxygen_cell
 from hibana.flows.relax import is_settled, not_settled
 from hibana.properties.evidence import Evidence
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 COLLECTIONS = (*(kind.collection for kind in PARTS.values()), MaterialDoc.collection)
 """Collections with the property documents of a material."""
+
+DEFECT_COLLECTIONS = tuple(kind.collection for kind in (SupercellDoc, ChemicalPotentialDoc, VacancyDoc, VacancySummaryDoc))
+"""Collections with those of its vacancies."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,14 @@ class Recorded:
         Why steps that were asked for have no run, or their runs no answer.
     versions
         Versions of hibana that built them.
+    energies
+        The table of energies of competing phases that they were built with.
     """
 
     relaxation: str | None
     reasons: Mapping[str, str]
     versions: frozenset[str]
+    energies: EnergyTable | None = None
 
 
 def recorded(store: Store, material_id: str, protocol: str, protocol_version: int, calculator: str) -> Recorded:
@@ -53,7 +62,15 @@ def recorded(store: Store, material_id: str, protocol: str, protocol_version: in
             addresses |= found.get("addresses") or {}
             reasons |= found.get("reasons") or {}
             versions.add(found["built_with"])
-    return Recorded(addresses.get(RELAXATION_STEP), reasons, frozenset(versions))
+    relaxation = addresses.get(RELAXATION_STEP)
+    for collection in DEFECT_COLLECTIONS:
+        for found in store.query(collection, key, ("addresses", "reasons", "built_with")):
+            if (found.get("addresses") or {}).get(RELAXATION_STEP) == relaxation:
+                reasons |= found.get("reasons") or {}
+                versions.add(found["built_with"])
+    given = [found["given"] for found in store.query(ChemicalPotentialDoc.collection, key, ("given",)) if found.get("given")]
+    energies = EnergyTable.model_validate(given[0]) if given else None
+    return Recorded(relaxation, reasons, frozenset(versions), energies)
 
 
 def gather(
@@ -64,6 +81,7 @@ def gather(
     *,
     relaxation: str | None = None,
     reasons: Mapping[str, str] | None = None,
+    energies: EnergyTable | None = None,
 ) -> Evidence:
     """The last relaxation of a material, the runs that follow it, and why others are missing.
 
@@ -79,11 +97,14 @@ def gather(
         Address of the last relaxation; by default the one that the stored documents rest on, else the latest.
     reasons
         Why steps have no answer, over what the stored documents say; those of steps that have one do not count.
+    energies
+        The user's table of energies of competing phases; by default the one that the stored documents were built with.
     """
     known = recorded(store, material.material_id, protocol.name, protocol.version, calculator)
     tasks = chain(
         store.tasks_of(material.material_id, protocol.name, protocol.version, calculator), relaxation or known.relaxation
     )
+    tasks |= _oxygen(store, protocol, calculator, tasks)
     last = tasks.get(RELAXATION_STEP)
     before = known.reasons if last is not None and last.address == known.relaxation else {}
     given = {**before, **(reasons or {})}
@@ -96,7 +117,24 @@ def gather(
         reasons={step: why for step, why in given.items() if not _has_answer(step, tasks)},
         built_at=datetime.now(UTC),
         array=store.array,
+        energies=known.energies if energies is None else energies,
     )
+
+
+def _oxygen(store: Store, protocol: Protocol, calculator: str, tasks: Mapping[str, TaskDoc]) -> dict[str, TaskDoc]:
+    """The runs of oxygen at the cutoff of the supercells, by step, answered ones first, then later ones."""
+    cutoffs = {task.inputs.encut for task in tasks.values() if task.task == DEFECT_TASK and task.inputs.encut is not None}
+    found: dict[str, TaskDoc] = {}
+    for which, step in OXYGEN_STEPS.items() if cutoffs else ():
+        own = oxygen_cell(which, protocol).material.material_id
+        runs = [
+            task
+            for task in store.tasks_of(own, protocol.name, protocol.version, calculator)
+            if task.task == CLUSTER and task.material_id == own and task.inputs.encut in cutoffs
+        ]
+        if runs:
+            found[step] = max(runs, key=lambda task: (task.status == "converged", task.machine.finished))
+    return found
 
 
 def _has_answer(step: str, tasks: Mapping[str, TaskDoc]) -> bool:
@@ -131,7 +169,8 @@ def chain(found: Iterable[TaskDoc], relaxation: str | None = None) -> dict[str, 
 
 
 def _latest_relaxation(by_address: Mapping[str, TaskDoc]) -> TaskDoc | None:
-    rounds = [task for task in by_address.values() if task.task == RELAXATION_STEP]
+    """The last round at the crystal's own cutoff."""
+    rounds = [task for task in by_address.values() if task.task == RELAXATION_STEP and not task.variant]
     followed = {parent for task in rounds for parent in task.parents}
     return next((task for task in reversed(rounds) if task.address not in followed), None)
 

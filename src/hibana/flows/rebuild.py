@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from hibana.core.errors import HibanaError
+from hibana.defects.curate import build_vacancy_documents
 from hibana.documents.candidate import Material
 from hibana.documents.properties import PropertyDoc, RelaxationDoc
 from hibana.flows.evidence import gather, recorded
@@ -111,7 +112,8 @@ def rebuild(
     if candidate is None:
         return Rebuilt(target, "left", "its candidate is not in the store")
     try:
-        built = build_documents(gather(store, Material.of(candidate), protocol, target.calculator))
+        evidence = gather(store, Material.of(candidate), protocol, target.calculator)
+        built = (*build_documents(evidence), *build_vacancy_documents(evidence))
         changed = tuple(item.document.collection for item in built if not _is_as_stored(store, item.document))
     except HibanaError as error:
         return Rebuilt(target, "left", f"{error.kind.code} {error.what}")
@@ -131,7 +133,7 @@ def _is_current(store: Store, target: Target, version: Version) -> bool:
 
 
 def _is_as_stored(store: Store, document: PropertyDoc) -> bool:
-    key = {name: getattr(document, name) for name in KEY}
+    key = {name: getattr(document, name) for name in (*KEY, *(("part",) if document.part else ()))}
     stored = next(store.query(document.collection, key), None)
     return stored is not None and _content(stored) == _content(document.model_dump(mode="python"))
 

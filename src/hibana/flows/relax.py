@@ -11,6 +11,7 @@ from hibana.documents.spec import Prior
 from hibana.documents.task import TaskDoc
 from hibana.flows.attempt import RELAXATION, Calculation
 from hibana.flows.calculation import ALWAYS_RUN, goes_on, job_name
+from hibana.flows.cutoffs import common_cutoff
 from hibana.flows.execution import carry_out, protocol_of
 from hibana.flows.messages import Answer, Material, Past, Series
 
@@ -23,6 +24,7 @@ def relax(
     prior: dict[str, Any] | None = None,
     parents: list[str] | None = None,
     round: int = 1,
+    system: list[str] | None = None,
     past: dict[str, Any] | None = None,
 ) -> dict[str, Any] | Response:
     """One round of a relaxation; the job replaces itself with the next round until one ends at its first ionic step.
@@ -42,6 +44,8 @@ def relax(
         Address of the round before.
     round
         Number of the round, from 1.
+    system
+        Elements whose common cutoff it is done at; None for its own.
     past
         What was done of this round before the walltime ended it.
 
@@ -52,6 +56,7 @@ def relax(
     """
     about, by = Material.model_validate(material), Series.model_validate(series)
     protocol = protocol_of(by)
+    variant, options = ("", {}) if system is None else common_cutoff(system, about.elements, protocol)
     outcome = carry_out(
         Calculation(
             material=about,
@@ -62,10 +67,12 @@ def relax(
             prior=Prior.model_validate(prior or {}),
             parents=tuple(parents or ()),
             round=round,
+            variant=variant,
+            options=options,
             past=Past.model_validate(past or {}),
         )
     )
-    task, arguments = outcome.task, {"material": material, "series": series}
+    task, arguments = outcome.task, {"material": material, "series": series, "system": system}
     if task.status == "walltime":
         return goes_on(relax, outcome, crystal=crystal, prior=prior, parents=parents, round=round, **arguments)
     if is_settled(task) or task.status not in ("converged", "ionic_limit"):

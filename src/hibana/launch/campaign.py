@@ -11,7 +11,7 @@ from fireworks import FiretaskBase, FWAction, explicit_serialize
 
 import hibana
 from hibana.launch.errors import BAD_CAMPAIGN, NO_STRUCTURES
-from hibana.launch.firetasks import CARRIED, launchpad_of
+from hibana.launch.firetasks import CARRIED, launchpad_of, sign_launch
 from hibana.launch.submit import submit
 from hibana.structures.reading import structure_format
 
@@ -31,18 +31,21 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
     structures
         Structure file or folder, or a list of them. A relative path is looked for as :func:`find_structures` says.
     flow
-        Name of the flow: ``electronic`` or ``bulk``.
+        Name of the flow: ``electronic``, ``bulk`` or ``competing``.
     protocol
         Name or file of the protocol.
     calculator
         ``vasp`` or ``gpaw-rehearsal``.
     branches
         Branches of the flow ``bulk``, with those they need: ``band``, ``dos``, ``dielectric``, ``hse06``, ``ddh``, ``optics``,
-        ``phonon``; where it is left out, all but ``phonon``.
+        ``phonon``, ``vacancy``; where it is left out, all but ``phonon`` and ``vacancy``.
+        Of the flow ``competing`` the elements of the chemical system.
+    energies
+        Table of energies of competing phases (CSV or JSON) for the branch ``vacancy``, looked for as the structures are.
     """
 
     required_params = ("structures", "flow", "protocol", "calculator")
-    optional_params = ("branches",)
+    optional_params = ("branches", "energies")
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Add the workflows; what was refused, and why, stands in the stored data of the launch.
@@ -52,7 +55,12 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
         HibanaError
             HIB-110 to HIB-112, or as :func:`hibana.launch.submit.submit`.
         """
-        launchpad, _ = launchpad_of(self)
+        launchpad, fw_id = launchpad_of(self)
+        sign_launch(launchpad, fw_id)
+        known = (*self.required_params, *self.optional_params)
+        unknown = [str(key) for key in self if key not in known and not str(key).startswith("_")]
+        if unknown:
+            raise BAD_CAMPAIGN.error(f"{', '.join(unknown)} means nothing; a campaign has {', '.join(known)}")
         named = self["structures"]
         paths = [named] if isinstance(named, str) else named
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
@@ -60,10 +68,14 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
         branches = self.get("branches")
         if branches is not None and not (isinstance(branches, list) and all(isinstance(name, str) for name in branches)):
             raise BAD_CAMPAIGN.error(f"branches is {branches!r}, not a list of names")
+        energies = self.get("energies")
+        if energies is not None and not (isinstance(energies, str) and energies):
+            raise BAD_CAMPAIGN.error(f"energies is {energies!r}, not the path of a table")
         found = [find_structures(path) for path in paths]
+        table = None if energies is None else find_energies(energies)
         fields = {key: fw_spec[key] for key in CARRIED if key in fw_spec}
         asked = (self["flow"], self["protocol"], self["calculator"])
-        report = submit(found, *asked, launchpad, branches=branches, fields=fields)
+        report = submit(found, *asked, launchpad, branches=branches, energies=table, fields=fields)
         return FWAction(
             stored_data={
                 "structures": [str(path) for path in found],
@@ -95,17 +107,37 @@ def find_structures(path: str, bases: Sequence[Path] | None = None) -> Path:
     HibanaError
         HIB-111 with all that was tried.
     """
-    wanted = Path(os.path.expandvars(path)).expanduser()
-    if wanted.is_absolute():
-        candidates = [wanted]
-    else:
-        folders = dict.fromkeys(_bases() if bases is None else bases)
-        candidates = [place for folder in folders for place in (folder / wanted, folder / WORKFLOWS / wanted)]
+    candidates = _candidates(path, bases)
     for candidate in candidates:
         if candidate.is_file() or _holds_structures(candidate):
             return candidate.resolve()
     tried = ", ".join(str(candidate) for candidate in candidates)
     raise NO_STRUCTURES.error(f"{path!r} names no structure file and no folder that holds one", where=tried)
+
+
+def find_energies(path: str, bases: Sequence[Path] | None = None) -> Path:
+    """The table of energies that a path of a campaign means; it is looked for as :func:`find_structures` does.
+
+    Raises
+    ------
+    HibanaError
+        HIB-111 with all that was tried.
+    """
+    candidates = _candidates(path, bases)
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is None:
+        what = f"{path!r} names no file with a table of energies"
+        raise NO_STRUCTURES.error(what, where=", ".join(str(candidate) for candidate in candidates))
+    return found.resolve()
+
+
+def _candidates(path: str, bases: Sequence[Path] | None) -> list[Path]:
+    """Places that a path may mean, nearest first."""
+    wanted = Path(os.path.expandvars(path)).expanduser()
+    if wanted.is_absolute():
+        return [wanted]
+    folders = dict.fromkeys(_bases() if bases is None else bases)
+    return [place for folder in folders for place in (folder / wanted, folder / WORKFLOWS / wanted)]
 
 
 def _holds_structures(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from hibana.core.settings import Settings
 from hibana.flows.context import RunContext, use_context
 from hibana.launch.errors import BAD_WORKER, NO_LAUNCHPAD_IN_TASK
 from hibana.launch.stopping import STOP
+from hibana.store.owner import Owner
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad, Workflow
@@ -58,6 +59,7 @@ class RunJobTask(FiretaskBase):  # type: ignore[misc]
         from monty.json import MontyDecoder
 
         launchpad, fw_id = launchpad_of(self)
+        sign_launch(launchpad, fw_id)
         job: Job = MontyDecoder().decode(self["job"])
         job.metadata["fw_id"] = fw_id
         with STOP.interruptible(), use_context(run_context(launchpad, fw_spec, fw_id)):
@@ -84,6 +86,22 @@ def launchpad_of(task: FiretaskBase) -> tuple[LaunchPad, int]:
     if launchpad is None or fw_id is None:
         raise NO_LAUNCHPAD_IN_TASK.error("it has no launchpad (offline mode, or a field missing in the spec)", where=Path.cwd())
     return launchpad, fw_id
+
+
+def sign_launch(launchpad: LaunchPad, fw_id: int) -> None:
+    """Name this process in the history of the launch that runs, as hibana's own launchers do when they begin one.
+
+    A launch of FireWorks' own launchers is so known to be lost as soon as its process is gone, not only when its pings expire.
+    """
+    running = {"fw_id": fw_id, "state": "RUNNING"}
+    launch = launchpad.launches.find_one(running, {"launch_id": 1, "state_history": 1}, sort=[("launch_id", DESCENDING)])
+    if launch is None or "owner" in launch["state_history"][-1]:
+        return
+    last = f"state_history.{len(launch['state_history']) - 1}"
+    launchpad.launches.update_one(
+        {"launch_id": launch["launch_id"], "state": "RUNNING", f"{last}.state": "RUNNING"},
+        {"$set": {f"{last}.owner": Owner.here(launch["launch_id"]).as_dict()}},
+    )
 
 
 def job_store(launchpad: LaunchPad) -> JobStore:

@@ -67,8 +67,8 @@ def recover(launchpad: HibanaLaunchPad, *, stale_after: float = RUN_EXPIRATION_S
     """Mend what killed launchers leave: running fireworks nobody runs, locks nobody holds, workflows that lag behind.
 
     A launch whose process ran on this machine is lost as soon as the process is gone; while it lives, only if it has not
-    pinged for FireWorks' own expiry (RUN_EXPIRATION_SECS). A launch on another machine, or by stock FireWorks, is lost if it
-    has not pinged for `stale_after`. Reservations in a queue are left alone.
+    pinged for FireWorks' own expiry (RUN_EXPIRATION_SECS). A launch on another machine, or one by stock FireWorks that had no
+    time to begin its task, is lost if it has not pinged for `stale_after`. Reservations in a queue are left alone.
 
     Parameters
     ----------

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hibana.core.errors import HibanaError
 from hibana.documents.candidate import CandidateDoc, Submission
+from hibana.documents.chemical_potentials import EnergyTable
 from hibana.documents.spec import CalculatorName
+from hibana.flows.branches import VACANCIES, branches_of
+from hibana.flows.errors import IMPOSSIBLE_BRANCHES
 from hibana.flows.messages import Series, series_of
 from hibana.flows.registry import FlowKind, find_flow
 from hibana.launch.adding import Order, add_once, find_submitted, prepare
@@ -75,6 +79,7 @@ def submit(
     launchpad: LaunchPad,
     *,
     branches: Sequence[str] | None = None,
+    energies: Path | None = None,
     fields: dict[str, Any] | None = None,
 ) -> SubmitReport:
     """Add a workflow for every structure in the files that has none of this flow, protocol and calculator.
@@ -88,7 +93,7 @@ def submit(
     files
         Structure files, or folders of them.
     flow
-        Name of the flow: ``electronic`` or ``bulk``.
+        Name of the flow: ``electronic``, ``bulk`` or ``competing``.
     protocol
         Name or file of the protocol.
     calculator
@@ -96,7 +101,11 @@ def submit(
     launchpad
         Where the workflows go; its database is the store.
     branches
-        Branches of the flow ``bulk``, with those they need; None for those it has by default.
+        Branches of the flow ``bulk``, with those they need; None for those it has by default. Elements of the chemical system
+        of ``competing``; a structure with others is refused.
+    energies
+        Table of energies of competing phases (CSV or JSON), for the branch ``vacancy``. It is read now; a workflow with another
+        table is another one, and calculates nothing again.
     fields
         More fields for the specs of all jobs, for instance ``{"_priority": 5}``.
 
@@ -104,13 +113,14 @@ def submit(
     ------
     HibanaError
         HIB-030, HIB-031, HIB-096 or HIB-116 for an unknown protocol, flow or calculator; HIB-099 or HIB-100 for branches
-        that cannot be; HIB-115, or the one error there is, if no file can be used. Nothing is written then.
+        that cannot be; HIB-230 to HIB-232 for a table of energies; HIB-115, or the one error there is, if no file can be used.
+        Nothing is written then.
     """
-    asked = _Question(find_flow(flow, branches), protocol, calculator, fields or {})
+    asked = _Question(find_flow(flow, branches), protocol, calculator, energies, fields or {})
     store = Store(launchpad.db)
     report = SubmitReport()
     prepare(launchpad)
-    for batch in _batches(_candidates(files, report), store):
+    for batch in _batches(_candidates(files, asked.check, report), store):
         _submit_batch(batch, asked, store, launchpad, report)
     if report.refused and not report.added and not report.already_there:
         raise _nothing(report.refused)
@@ -122,21 +132,39 @@ def submission_key(material_id: str, flow: str, protocol: str, version: int, cal
     return "|".join((material_id, flow, f"{protocol}@{version}", calculator))
 
 
+def energies_key(energies: EnergyTable) -> str:
+    """What the key of a workflow with a table of energies ends with."""
+    return f"energies:{sha256(energies.model_dump_json().encode()).hexdigest()[:12]}"
+
+
 class _Question:
     """What is asked of every material."""
 
-    def __init__(self, flow: FlowKind, protocol: str, calculator: str, fields: dict[str, Any]) -> None:
+    def __init__(self, flow: FlowKind, protocol: str, calculator: str, energies: Path | None, fields: dict[str, Any]) -> None:
         if calculator not in CALCULATORS:
             raise UNKNOWN_CALCULATOR.error(f"{calculator!r}; there are: {', '.join(CALCULATORS)}")
         self.make_flow = flow.make
+        self.check = flow.check
         self.flow = flow.label
         self.calculator: CalculatorName = next(name for name in CALCULATORS if name == calculator)
         self.series: Series = series_of(protocol, self.calculator)
         self.protocol = load_protocol(protocol)
+        self.energies = None if energies is None else self._read(energies)
         self.fields = fields
 
+    def _read(self, energies: Path) -> EnergyTable:
+        """The table of energies, if there is a use for it."""
+        from hibana.defects.host_energies import given_energies
+
+        if VACANCIES not in branches_of(self.flow):
+            raise IMPOSSIBLE_BRANCHES.error(
+                f"{energies} is a table of energies for the branch {VACANCIES}, which is not asked for"
+            )
+        return given_energies(energies, self.calculator, f"{self.protocol.name}@{self.protocol.version}")
+
     def key(self, material_id: str) -> str:
-        return submission_key(material_id, self.flow, self.protocol.name, self.protocol.version, self.calculator)
+        key = submission_key(material_id, self.flow, self.protocol.name, self.protocol.version, self.calculator)
+        return key if self.energies is None else f"{key}|{energies_key(self.energies)}"
 
     def submission(self) -> Submission:
         return Submission(
@@ -156,17 +184,21 @@ class _Question:
             "protocol_version": self.protocol.version,
             "calculator": self.calculator,
         }
-        return Order(self.make_flow(candidate, self.series.protocol, self.calculator), about | self.fields)
+        flow = self.make_flow(candidate, self.series.protocol, self.calculator, self.energies)
+        return Order(flow, about | self.fields)
 
 
-def _candidates(files: Sequence[Path], report: SubmitReport) -> Iterator[CandidateDoc]:
+def _candidates(files: Sequence[Path], check: Callable[[CandidateDoc], None], report: SubmitReport) -> Iterator[CandidateDoc]:
     """Candidates of the files one by one; what cannot be used goes into the report."""
     for path in files:
         for read in _readable(path, report):
             try:
-                yield make_candidate(read)
+                candidate = make_candidate(read)
+                check(candidate)
             except HibanaError as error:
                 report.refused.append(Refused(read.source, error))
+            else:
+                yield candidate
 
 
 def _readable(path: Path, report: SubmitReport) -> Iterator[ReadStructure]:

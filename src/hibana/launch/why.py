@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from pymongo import DESCENDING
 
 from hibana.documents.candidate import CandidateDoc, Submission
 from hibana.documents.properties import PropertyDoc, RelaxationDoc
@@ -208,7 +211,8 @@ def _without_outcome(states: set[str], named: Mapping[str, str]) -> tuple[Place,
 def _jobs(launchpad: LaunchPad, material_id: str, submission: Submission) -> tuple[JobState, ...]:
     """The jobs of the workflow of a submission."""
     key = submission_key(material_id, submission.flow, submission.protocol, submission.protocol_version, submission.calculator)
-    workflow = launchpad.workflows.find_one({f"metadata.{SUBMISSION}": key}, {"nodes": 1})
+    keys = {"$regex": f"^{re.escape(key)}(\\|energies:[0-9a-f]+)?$"}
+    workflow = launchpad.workflows.find_one({f"metadata.{SUBMISSION}": keys}, {"nodes": 1}, sort=[("updated_on", DESCENDING)])
     if workflow is None:
         return ()
     fields = {"fw_id": 1, "name": 1, "state": 1, "launches": 1}

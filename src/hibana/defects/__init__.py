@@ -1,0 +1,1 @@
+"""Oxygen vacancies: hosts, supercells, corrections, band edges, chemical potentials, formation energies."""
