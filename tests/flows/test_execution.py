@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from flow_documents import MATERIAL, MGO, task
 from potcars import write_library
 
 import hibana.vasp.run
+from flow_documents import MATERIAL, MGO, task
 from hibana.core.errors import HibanaError
 from hibana.documents.crystal import Crystal
 from hibana.flows import attempt as attempts

@@ -10,9 +10,9 @@ from potcars import TEXT
 
 from hibana.core.errors import HibanaError
 from hibana.flows.branches import branches_of, flow_label, system_of
-from hibana.flows.competing import oxygen_of, oxygen_runs, phases_of, potentials_of
+from hibana.flows.competing import oxygen_of, phases_of, potentials_of
 from hibana.flows.evidence import chain
-from hibana.flows.oxygen import oxygen_cell
+from hibana.flows.oxygen import oxygen_cell, oxygen_runs
 from hibana.flows.registry import find_flow
 from hibana.flows.relax import is_settled
 from hibana.launch.submit import submit

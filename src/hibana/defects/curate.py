@@ -8,10 +8,10 @@ from typing import Any
 from hibana.defects.analysis import SUPERCELL, VACANCY, Host, NoHost, analyses, host_of, host_supercell
 from hibana.defects.charge_states import ChargeState, site_energies, site_levels
 from hibana.defects.formation import GapEdges, NoEnergy
-from hibana.defects.host_energies import OXYGEN_STEPS, host_potentials, oxygen_energies
+from hibana.defects.host_energies import host_potentials, oxygen_energies
 from hibana.defects.supercell import HostSupercell
 from hibana.defects.vacancy_document import build_vacancy, general_steps, host_steps, why_not
-from hibana.documents.chemical_potentials import ChemicalPotentialDoc, ChemicalPotentials
+from hibana.documents.chemical_potentials import OXYGEN_STEPS, ChemicalPotentialDoc, ChemicalPotentials
 from hibana.documents.properties import PropertyStatus
 from hibana.documents.vacancy import GateVerdict, SupercellDoc, VacancySite, VacancySummaryDoc
 from hibana.properties.consistency import run_flags

@@ -10,18 +10,15 @@ from hibana.defects.energy_table import read_energy_table
 from hibana.defects.oxygen import oxygen_references, references_of
 from hibana.defects.phases import Conditions, PhaseEnergy, amounts_of, conditions_of, phase_of, reduced_formula
 from hibana.documents.chemical_potentials import (
+    OXYGEN_STEPS,
     ChemicalPotentials,
     EnergyTable,
     GivenEnergy,
-    OxygenConvention,
     OxygenReferences,
 )
 
 if TYPE_CHECKING:
     from hibana.properties.evidence import Evidence
-
-OXYGEN_STEPS: dict[OxygenConvention, str] = {"molecule": "oxygen_molecule", "atom": "oxygen_atom"}
-"""Steps whose runs give the references of oxygen."""
 
 
 def given_energies(path: Path, calculator: str, protocol: str) -> EnergyTable:

@@ -10,10 +10,10 @@ from hibana.defects.analysis import SUPERCELL, VACANCY, Host, VacancyAnalysis
 from hibana.defects.correction import Correction, NoCorrection
 from hibana.defects.edge_outcome import BandEdgeOutcome
 from hibana.defects.formation import FormationEnergy, GapEdges, NoEnergy
-from hibana.defects.host_energies import OXYGEN_STEPS
 from hibana.defects.run import DefectRun
 from hibana.defects.structure_change import NotComparable, StructureChange
 from hibana.documents.arrays import PackedArray, pack
+from hibana.documents.chemical_potentials import OXYGEN_STEPS
 from hibana.documents.properties import PropertyStatus
 from hibana.documents.vacancy import EdgeSource, VacancyDoc
 from hibana.properties.consistency import run_flags

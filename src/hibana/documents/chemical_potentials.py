@@ -14,6 +14,9 @@ OxygenConvention = Literal["molecule", "atom"]
 """Energy of an oxygen atom in its standard state: half of the calculated molecule, or the calculated atom less half of the
 measured binding energy of the molecule."""
 
+OXYGEN_STEPS: dict[OxygenConvention, str] = {"molecule": "oxygen_molecule", "atom": "oxygen_atom"}
+"""Steps whose runs give the references of oxygen."""
+
 EnergyKind = Literal["total", "formation"]
 """Total energies, on a calculator's own zero, or formation energies from the elements."""
 

@@ -19,6 +19,7 @@ from hibana.defects.chemical_potentials import chemical_potentials
 from hibana.defects.oxygen import oxygen_references
 from hibana.defects.phases import CUTOFF_TOLERANCE, Conditions, PhaseEnergy, phase_of
 from hibana.documents.candidate import CandidateDoc
+from hibana.documents.chemical_potentials import OXYGEN_STEPS
 from hibana.documents.spec import CalculatorName
 from hibana.flows.branches import COMPETING, system_of
 from hibana.flows.calculation import ALWAYS_RUN, job_name
@@ -26,7 +27,7 @@ from hibana.flows.context import current_context
 from hibana.flows.errors import OUTSIDE_SYSTEM
 from hibana.flows.execution import protocol_of
 from hibana.flows.messages import Answer, Material, Series, series_of
-from hibana.flows.oxygen import CLUSTER, OXYGEN_STEPS, oxygen_cell, oxygen_jobs
+from hibana.flows.oxygen import oxygen_jobs, oxygen_runs
 from hibana.flows.relax import is_settled, relax
 from hibana.protocol.protocol import load_protocol
 
@@ -207,24 +208,3 @@ def potentials_of(store: Store, protocol: Protocol, relaxation: TaskDoc) -> Chem
         raise ValueError(f"the run {relaxation.address[:12]} of {relaxation.formula} does not tell its cutoff")
     phases = phases_of(store, protocol, calculator, relaxation.elements, cutoff)
     return chemical_potentials(phases, phase_of(relaxation), oxygen_of(store, protocol, calculator, cutoff))
-
-
-def oxygen_runs(store: Store, protocol: Protocol, calculator: CalculatorName, cutoff: float) -> dict[OxygenConvention, TaskDoc]:
-    """The runs of the molecule and of the atom at one cutoff, the answered ones first, then the latest; none where there is none.
-
-    Parameters
-    ----------
-    store, protocol, calculator, cutoff
-        As for :func:`oxygen_of`.
-    """
-    chosen: dict[OxygenConvention, TaskDoc] = {}
-    for which in OXYGEN_STEPS:
-        material = oxygen_cell(which, protocol).material.material_id
-        runs = [
-            task
-            for task in store.tasks_of(material, protocol.name, protocol.version, calculator)
-            if task.task == CLUSTER and task.inputs.encut is not None and abs(task.inputs.encut - cutoff) < CUTOFF_TOLERANCE
-        ]
-        if runs:
-            chosen[which] = max(runs, key=lambda task: (task.status == "converged", task.machine.finished))
-    return chosen

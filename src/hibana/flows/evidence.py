@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hibana.documents.candidate import Material
-from hibana.documents.chemical_potentials import ChemicalPotentialDoc, EnergyTable
+from hibana.documents.chemical_potentials import OXYGEN_STEPS, ChemicalPotentialDoc, EnergyTable
 from hibana.documents.material import PARTS, MaterialDoc
 from hibana.documents.steps import STEPS
 from hibana.documents.task import TaskDoc
 from hibana.documents.vacancy import SupercellDoc, VacancyDoc, VacancySummaryDoc
 from hibana.flows.branches import DEFECT_TASK, RELAXATION_STEP, step_of
-from hibana.flows.oxygen import CLUSTER, OXYGEN_STEPS, oxygen_cell
+from hibana.flows.oxygen import oxygen_runs
 from hibana.flows.relax import is_settled, not_settled
 from hibana.properties.evidence import Evidence
 
@@ -122,19 +122,10 @@ def gather(
 
 
 def _oxygen(store: Store, protocol: Protocol, calculator: str, tasks: Mapping[str, TaskDoc]) -> dict[str, TaskDoc]:
-    """The runs of oxygen at the cutoff of the supercells, by step, answered ones first, then later ones."""
+    """The runs of oxygen at the cutoff of the supercells, by step."""
     cutoffs = {task.inputs.encut for task in tasks.values() if task.task == DEFECT_TASK and task.inputs.encut is not None}
-    found: dict[str, TaskDoc] = {}
-    for which, step in OXYGEN_STEPS.items() if cutoffs else ():
-        own = oxygen_cell(which, protocol).material.material_id
-        runs = [
-            task
-            for task in store.tasks_of(own, protocol.name, protocol.version, calculator)
-            if task.task == CLUSTER and task.material_id == own and task.inputs.encut in cutoffs
-        ]
-        if runs:
-            found[step] = max(runs, key=lambda task: (task.status == "converged", task.machine.finished))
-    return found
+    found = [oxygen_runs(store, protocol, calculator, cutoff) for cutoff in sorted(cutoffs)]
+    return {OXYGEN_STEPS[which]: task for runs in found for which, task in runs.items()}
 
 
 def _has_answer(step: str, tasks: Mapping[str, TaskDoc]) -> bool:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from jobflow import Response, job
 
-from hibana.documents.chemical_potentials import OxygenConvention
+from hibana.defects.phases import CUTOFF_TOLERANCE
+from hibana.documents.chemical_potentials import OXYGEN_STEPS, OxygenConvention
 from hibana.documents.crystal import Crystal
+from hibana.documents.task import TaskDoc
 from hibana.flows.attempt import Calculation
 from hibana.flows.calculation import ALWAYS_RUN, goes_on
 from hibana.flows.cutoffs import cutoff_variant
@@ -25,12 +27,10 @@ if TYPE_CHECKING:
     from jobflow import Job
 
     from hibana.protocol.protocol import Protocol
+    from hibana.store.store import Store
 
 CLUSTER = "cluster_opt"
 """vise's task: atoms relaxed in a fixed box at Γ."""
-
-OXYGEN_STEPS: dict[OxygenConvention, str] = {"molecule": "oxygen_molecule", "atom": "oxygen_atom"}
-"""Names of the two runs in property documents and listings."""
 
 BOND_LENGTH = 1.22
 """Bond length to start from, Å."""
@@ -149,3 +149,28 @@ def oxygen(
     if outcome.task.status == "walltime":
         return goes_on(oxygen, outcome, which=which, series=series, elements=elements, relaxes_lattice=relaxes_lattice)
     return Answer.of(outcome.task).plain()
+
+
+def oxygen_runs(store: Store, protocol: Protocol, calculator: str, cutoff: float) -> dict[OxygenConvention, TaskDoc]:
+    """The runs of the molecule and of the atom at one cutoff, the answered ones first, then the latest; none where there is none.
+
+    Parameters
+    ----------
+    store
+        Where the runs are.
+    protocol, calculator
+        Whose runs.
+    cutoff
+        Plane-wave cutoff, eV.
+    """
+    chosen: dict[OxygenConvention, TaskDoc] = {}
+    for which in OXYGEN_STEPS:
+        material = oxygen_cell(which, protocol).material.material_id
+        runs = [
+            task
+            for task in store.tasks_of(material, protocol.name, protocol.version, calculator)
+            if task.task == CLUSTER and task.inputs.encut is not None and abs(task.inputs.encut - cutoff) < CUTOFF_TOLERANCE
+        ]
+        if runs:
+            chosen[which] = max(runs, key=lambda task: (task.status == "converged", task.machine.finished))
+    return chosen

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hibana.documents.chemical_potentials import ChemicalPotentialDoc, ChemicalPotentials, Diagram
+from hibana.documents.chemical_potentials import OXYGEN_STEPS, ChemicalPotentialDoc, ChemicalPotentials, Diagram
 from hibana.documents.dielectric import DielectricDoc
 from hibana.documents.properties import ElectronicDoc, PropertyDoc, RelaxationDoc
 from hibana.documents.sites import SiteDescriptor, SitesDoc
@@ -41,8 +41,6 @@ JOINED: tuple[type[PropertyDoc], ...] = (VacancyDoc, *reversed(HOST))
 
 NEIGHBOUR_QUANTITIES = {"ave_bec": "born_charge", "bader_charge": "bader_charge", "eleneg": "electronegativity"}
 """Names in the published table to fields of site descriptors."""
-
-OXYGEN_STEPS = ("oxygen_molecule", "oxygen_atom")
 
 
 def _host(kind: type[PropertyDoc], field: str, name: str | None = None) -> Column:
@@ -105,7 +103,7 @@ def _of_diagram(field: str, name: str, meaning: str) -> Column:
         meaning=meaning,
         source=f"chemical_potentials.chemical_potentials.diagrams.{field}",
         read=read,
-        steps=("competing", *OXYGEN_STEPS),
+        steps=("competing", *OXYGEN_STEPS.values()),
     )
 
 
@@ -126,7 +124,7 @@ def _energy(field: str, name: str, meaning: str, *, neutral: str | None = None) 
         return getattr(vacancy, neutral) if value is None and neutral and getattr(vacancy, "charge", None) == 0 else value
 
     steps = dict.fromkeys((*steps_of(VacancyDoc, field), *(steps_of(VacancyDoc, neutral) if neutral else ())))
-    return Column(name, "number", "eV", meaning, f"vacancies.{field}", read, steps=(*steps, *OXYGEN_STEPS))
+    return Column(name, "number", "eV", meaning, f"vacancies.{field}", read, steps=(*steps, *OXYGEN_STEPS.values()))
 
 
 def _alignment_error(record: Record) -> float | None:
