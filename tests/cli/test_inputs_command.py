@@ -49,7 +49,7 @@ def run(*arguments):
 def test_dos_of_a_demonstration_crystal(tmp_path):
     out = tmp_path / "ZnO_dos"
     printed = json.loads(run(DEMO / "ZnO.cif", "--task", "dos", "--gap", "1.2", "-o", out, "--json"))
-    assert (printed["formula"], printed["n_sites"], printed["protocol"]) == ("ZnO", 4, "pbesol@1")
+    assert (printed["formula"], printed["n_sites"], printed["protocol"]) == ("ZnO", 4, "pbesol@2")
     assert sorted(path.name for path in out.iterdir()) == ["INCAR", "KPOINTS", "POSCAR", "POTCAR"]
     assert Incar.from_file(out / "INCAR")["ISMEAR"] == -4
     assert printed["kpoints"] == "12x12x8, shift 0 0 0"
