@@ -85,6 +85,7 @@ def test_a_round_that_moved_the_cell_is_not_judged_by_its_forces(relaxed):
 def test_a_changed_space_group(relaxed):
     (flag,) = check_run(relaxed.model_copy(update={"space_group_number": 216}), "structure_opt", PROTOCOL)
     assert flag == "space group changed from 227 to 216"
+    assert check_run(relaxed.model_copy(update={"space_group_number": 216}), "defect", PROTOCOL) == ()
 
 
 def test_a_wrong_number_of_electrons(relaxed):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hibana.documents.task import RunDoc
+from hibana.protocol.options import DEFECT_TASKS
 from hibana.vasp.cells import space_group_number
 from hibana.vasp.response import PHONONS
 from hibana.vasp.vasprun_header import Cell
@@ -57,7 +58,7 @@ def check_run(run: RunDoc, task: str, protocol: Protocol, arrays: Mapping[str, N
         return ()
     checks = (
         _mechanics(run, protocol) if task in RELAXATIONS else iter(()),
-        _symmetry(run, protocol),
+        _symmetry(run, protocol) if task not in DEFECT_TASKS else iter(()),  # they start with atoms displaced at random
         _electrons(run),
         _bands(run),
         _dielectric(run),
