@@ -107,7 +107,7 @@ def test_gapped_goes_the_whole_way(run):
     done = run(moving=1, answers={"ddh_nsc": hybrid, "hse06_nsc": {"edges": gapped(6.6)}})
     assert sorted(named(done)[2:]) == sorted(["band", "dos", "dielectric", "hse06_nsc", "ddh_nsc", "dielectric_function"])
     hybrid = asked(done, "ddh_nsc")
-    assert hybrid.exchange_ratio == pytest.approx(1 / EPSILON)
+    assert hybrid.options == {"exchange_ratio": pytest.approx(1 / EPSILON)}
     addresses = done.documents[MaterialDoc].addresses
     assert hybrid.parents == (addresses["band"], addresses["dielectric"])
     assert asked(done, "dielectric").parents == asked(done, "band").parents == (addresses["structure_opt"],)
@@ -230,7 +230,7 @@ def test_the_walltime_is_no_failure(run, step):
     done = run(answers={step: answer})
     parts = [a for a in done.asked if step_of(a.task, a.functional) == step]
     assert [part.past.parts for part in parts] == [0, 1, 2]
-    assert len({(part.parents, part.exchange_ratio, part.variant) for part in parts}) == 1
+    assert len({(part.parents, tuple(part.options.items()), part.variant) for part in parts}) == 1
 
 
 def test_each_displacement_is_a_calculation_of_its_own(run):

@@ -11,7 +11,7 @@ from hibana.core.units import unit_of
 from hibana.documents.dielectric import DielectricDoc, PhononDoc
 from hibana.documents.properties import From, PropertyDoc, sources_of
 from hibana.documents.task import BandEdges, Failure, Inputs
-from hibana.properties.dielectric import build_dielectric
+from hibana.properties.dielectric import born_flags, build_dielectric
 from hibana.structures.convert import from_pymatgen
 from prototypes import make_prototypes
 
@@ -200,3 +200,11 @@ def test_born_charges_of_another_number_of_atoms():
     doc = document(mgo(), {"born_charges": CHARGES[:1]})
     assert (doc.status, doc.born_charges) == ("partial", None)
     assert "the array born_charges of the run has the shape (1, 3, 3), not (2, 3, 3)" in doc.reason
+
+
+def test_charges_of_a_crystal_without_a_frame_say_that_they_were_not_judged():
+    """Two atoms in one place have no space group."""
+    crystal = crystal_of(4 * np.eye(3), ("Mg", "Mg", "O"), [[0, 0, 0], [0, 0, 0], [0.5, 0.5, 0.5]])
+    charges = np.array([np.eye(3), np.eye(3), -2 * np.eye(3)])
+    (flag,) = born_flags(evidence_of({"dielectric": (run_of(crystal), {"born_charges": charges})}))
+    assert flag.startswith("born_charges: not held to the crystal's symmetry: HIB-")

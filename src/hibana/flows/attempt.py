@@ -80,11 +80,9 @@ class Calculation:
         Round of a repeated relaxation.
     variant
         Tells calculations of one task with the same parents apart.
-    exchange_ratio
-        Share of exact exchange where a parent has given it.
     options
-        Other input options over the protocol's, see :func:`hibana.protocol.inputs.build_inputs`; `variant` has to tell
-        calculations apart that differ in them.
+        Input options over the protocol's, see :func:`hibana.protocol.inputs.build_inputs`; the parents fix them, or `variant`
+        tells calculations apart that differ in them.
     past
         What was done of it before the walltime ended it.
     """
@@ -98,7 +96,6 @@ class Calculation:
     parents: tuple[str, ...] = ()
     round: int = 1
     variant: str = ""
-    exchange_ratio: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
 
@@ -109,12 +106,6 @@ class Calculation:
         hybrid = f" {self.functional}" if self.functional in HYBRIDS else ""
         variant = f" {self.variant}" if self.variant else ""
         return f"{self.material.formula} {self.task}{step}{hybrid}{variant}"
-
-    @property
-    def input_options(self) -> dict[str, Any]:
-        """Input options over the protocol's."""
-        ratio = {} if self.exchange_ratio is None else {"exchange_ratio": self.exchange_ratio}
-        return {**ratio, **self.options}
 
     def spec(self, protocol: Protocol) -> Spec:
         """The Spec whose address the answer will have."""
@@ -174,7 +165,7 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
         protocol,
         calculation.prior,
         cores=context.cores,
-        options=calculation.input_options,
+        options=calculation.options,
     )
     _bring_wave_functions(calculation.past, directory)
     with narrated(calculation.name, directory):

@@ -145,15 +145,15 @@ def decide(
     why_not = _why_no_gap(answers)
     if why_not is not None:
         return Answer.skipped(why_not).plain()
-    ratio = None
+    options = {}
     if "dielectric" in BRANCHES[branch].needs:
         try:
-            ratio = _exchange_ratio(answers["dielectric"])
+            options = {"exchange_ratio": _exchange_ratio(answers["dielectric"])}
         except ValueError as error:
             return Answer.skipped(f"no share of exact exchange: {error}").plain()
     task, functional = question_of(BRANCHES[branch].step, protocol_of(Series.model_validate(series)))
     parents = [answers[name].address for name in BRANCHES[branch].needs]
-    following = calculate(material, series, task, functional, relaxed, parents, exchange_ratio=ratio)
+    following = calculate(material, series, task, functional, relaxed, parents, options=options)
     following.name = job_name(Material.model_validate(material), branch)
     return Response(replace=following)
 

@@ -29,7 +29,7 @@ def calculate(
     parents: list[str] | None = None,
     crystal: dict[str, Any] | None = None,
     variant: str = "",
-    exchange_ratio: float | None = None,
+    options: dict[str, Any] | None = None,
     unless_metal: bool = False,
     past: dict[str, Any] | None = None,
 ) -> dict[str, Any] | Response:
@@ -49,8 +49,8 @@ def calculate(
         Cell to calculate instead of the relaxed one, for instance a supercell of it.
     variant
         Tells calculations of one task with the same parents apart.
-    exchange_ratio
-        Share of exact exchange where a parent has given it.
+    options
+        Input options over the protocol's, for instance the share of exact exchange that a parent has given.
     unless_metal
         Whether it is skipped where the relaxation has found a metal.
     past
@@ -76,13 +76,13 @@ def calculate(
             prior=relaxation.prior,
             parents=tuple(parents or (relaxation.address,)),
             variant=variant,
-            exchange_ratio=exchange_ratio,
+            options=options or {},
             past=Past.model_validate(past or {}),
         )
     )
     if outcome.task.status == "walltime":
         again = {"material": material, "series": series, "task": task, "functional": functional, "parents": parents}
-        more = {"crystal": crystal, "variant": variant, "exchange_ratio": exchange_ratio}
+        more = {"crystal": crystal, "variant": variant, "options": options}
         return goes_on(calculate, outcome, relaxed=relaxed, **again, **more)
     return Answer.of(outcome.task).plain()
 

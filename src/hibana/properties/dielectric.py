@@ -97,15 +97,18 @@ def _values(evidence: Evidence, task: TaskDoc, frame: Frame) -> tuple[dict[str, 
 
 
 def born_flags(evidence: Evidence) -> tuple[str, ...]:
-    """The gates that the Born charges of the run of the dielectric tensors do not pass; none where there are none."""
+    """The gates that the Born charges of the run of the dielectric tensors do not pass; none where there are no charges.
+
+    A crystal without a frame cannot be held to them, which is said instead.
+    """
     task = evidence.answer("dielectric")
     charges = None if task is None else _charges(evidence, task)
     if task is None or charges is None:
         return ()
     try:
         frame = conventional_frame(with_initial_moments(task), evidence.protocol.symmetry)
-    except HibanaError:
-        return ()
+    except HibanaError as error:
+        return (f"born_charges: not held to the crystal's symmetry: {error}",)
     return tuple(finding.flag for finding in [*gap_findings(task.edges), *born_findings(frame.turn(charges), frame)])
 
 

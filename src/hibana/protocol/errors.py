@@ -29,5 +29,5 @@ NO_INPUTS = declare(41, "vise cannot make inputs for the structure", "Check the 
 NO_EXCHANGE_RATIO = declare(
     42,
     "the share of exact exchange is not known",
-    "Give the option exchange_ratio: the inverse of the mean electronic dielectric constant of a dielectric run.",
+    "Give --exchange-ratio (option exchange_ratio): the inverse of the mean electronic dielectric constant of a dielectric run.",
 )

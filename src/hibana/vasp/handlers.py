@@ -36,7 +36,7 @@ class ElectronicUnconvergedErrorHandler(UnconvergedErrorHandler):
         try:
             vasprun = load_vasprun(os.path.join(directory, self.output_filename))  # noqa: PTH118 - custodian's cache key
             unconverged = not vasprun.converged_electronic
-        except Exception:
+        except Exception:  # pymatgen raises anything on a damaged file; the validator of every run refuses those
             return False
         return unconverged and not asked_for_one_step(vasprun.incar) and not was_stopped(Path(directory))
 
