@@ -145,7 +145,7 @@ def test_a_host_gets_its_supercell_and_every_vacancy_in_it(run):
     done = run()
     asked = supercells(done)
     assert [item.variant for item in asked] == ["perfect", *NAMES]
-    assert [item.input_options for item in asked] == [{}, {}, {"charge": 1.0}, {"charge": 2.0}]
+    assert [item.options for item in asked] == [{}, {}, {"charge": 1.0}, {"charge": 2.0}]
     relaxation = done.documents[MaterialDoc].addresses["structure_opt"]
     assert {item.parents for item in asked} == {(relaxation,)}
     assert {len(item.crystal.species) for item in asked} == {64, 63}

@@ -12,11 +12,11 @@ from hibana.documents.chemical_potentials import OXYGEN_STEPS, ChemicalPotential
 from hibana.documents.material import PARTS, MaterialDoc
 from hibana.documents.steps import STEPS
 from hibana.documents.task import TaskDoc
-from hibana.documents.vacancy import SupercellDoc, VacancyDoc, VacancySummaryDoc
 from hibana.flows.branches import DEFECT_TASK, RELAXATION_STEP, step_of
 from hibana.flows.oxygen import oxygen_runs
 from hibana.flows.relax import is_settled, not_settled
 from hibana.properties.evidence import Evidence
+from hibana.store.indexes import DEFECT_COLLECTIONS
 
 if TYPE_CHECKING:
     from hibana.protocol.protocol import Protocol
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 COLLECTIONS = (*(kind.collection for kind in PARTS.values()), MaterialDoc.collection)
 """Collections with the property documents of a material."""
-
-DEFECT_COLLECTIONS = tuple(kind.collection for kind in (SupercellDoc, ChemicalPotentialDoc, VacancyDoc, VacancySummaryDoc))
-"""Collections with those of its vacancies."""
 
 
 @dataclass(frozen=True)
