@@ -77,7 +77,7 @@ def test_vise_itself_still_miscounts_interleaved_species(library):
     """When this fails, vise counts right and structures need not be sorted for it."""
     load_vise()
     make = importlib.import_module("vise.input_set.vasp_input_files").VaspInputFiles
-    categorise = importlib.import_module("vise.input_set.options").CategorizedInputOptions
+    categorise = importlib.import_module("vise.input_set.input_options").CategorizedInputOptions
     rock_salt = make_prototypes()["rock salt MgO"]
     interleaved = type(rock_salt).from_sites([rock_salt[i] for i in (0, 4, 1, 5, 2, 6, 3, 7)])
     options = categorise(structure=interleaved, task=load_vise().task("defect"), xc=load_vise().xc("pbesol"), charge=1.0)

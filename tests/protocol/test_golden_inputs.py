@@ -42,7 +42,7 @@ DEPARTURES = {
 def plain_vise(structure, task, **options):
     load_vise()
     make = importlib.import_module("vise.input_set.vasp_input_files").VaspInputFiles
-    categorise = importlib.import_module("vise.input_set.options").CategorizedInputOptions
+    categorise = importlib.import_module("vise.input_set.input_options").CategorizedInputOptions
     tasks, functionals = load_vise().task, load_vise().xc
     return make(categorise(structure=structure, task=tasks(task), xc=functionals.pbesol, auto_kpar=False, **options))
 

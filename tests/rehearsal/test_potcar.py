@@ -37,7 +37,7 @@ def test_vise_makes_inputs_with_the_library(tmp_path):
     (tmp_path / "POSCAR").write_text(mgo())
     program = """
 from pymatgen.core import Structure
-from vise.input_set.options import CategorizedInputOptions
+from vise.input_set.input_options import CategorizedInputOptions
 from vise.input_set.task import Task
 from vise.input_set.vasp_input_files import VaspInputFiles
 from vise.input_set.xc import Xc
