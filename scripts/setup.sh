@@ -3,10 +3,12 @@
 #   1. Debian packages (a C++ compiler, libxc, OpenBLAS, Python headers) where they are missing,
 #   2. a virtual environment in .venv,
 #   3. the pinned Python packages of constraints.txt, GPAW built against libxc, and hibana itself.
+# An argument names its extras; default: embedded,rehearsal,dev. `learn` adds what the learning modules need.
 # HIBANA_PYTHON names another Python (3.11 or newer); HIBANA_VENV another place for the environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+extras=${1:-embedded,rehearsal,dev}
 venv=${HIBANA_VENV:-.venv}
 say() { printf '\033[1m[setup]\033[0m %s\n' "$*"; }
 die() { printf '[setup] %s\n' "$@" >&2; exit 1; }
@@ -36,7 +38,7 @@ python=${HIBANA_PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
   || die "$python is older than Python 3.11 or not there; name another with HIBANA_PYTHON=/path/to/python3.11"
 
-stamp="$venv/.hibana-setup"
+stamp="$venv/.hibana-setup-$extras"
 wanted=$(cat pyproject.toml constraints.txt scripts/setup.sh | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
   say "the environment in $venv is up to date"
@@ -53,7 +55,7 @@ if ! "$venv/bin/python" -c 'import gpaw, sys; sys.exit(gpaw.__version__ != "26.7
   CC=g++ "${pip[@]}" install -q --no-cache-dir -c constraints.txt gpaw==26.7.0 gpaw-data==1.2.1
 fi
 say "installing the pinned Python packages (one to three minutes)"
-"${pip[@]}" install --progress-bar off -c constraints.txt -e '.[embedded,rehearsal,dev]' \
+"${pip[@]}" install --progress-bar off -c constraints.txt -e ".[$extras]" \
   | grep --line-buffered -E '^(Collecting|Installing|Successfully|ERROR)' | awk '
       /^Collecting/ { if (++n % 20 == 0) { print "[setup]   " n " packages looked up"; fflush() } next }
       { print "[setup]   " substr($0, 1, 120); fflush() }'

@@ -46,7 +46,7 @@ class BulkCampaign(Campaign):
     def submit(self, formula: str, flow: str, **series: Any) -> None:
         """Add a candidate and note that a flow was asked for it."""
         self.candidate(formula, submit=False)
-        self.store.record_submission(material_id(formula), Submission(flow=flow, submitted_at=NOON, **(SERIES | series)))
+        self.store.record_submissions([material_id(formula)], Submission(flow=flow, submitted_at=NOON, **(SERIES | series)))
 
     def ended(self, formula: str, flow: str, state: str, reason: str | None) -> None:
         """What the collector of a flow said."""

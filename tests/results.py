@@ -50,7 +50,7 @@ class Campaign:
         )
         self.store.add_candidate(doc)
         if submit:
-            self.store.record_submission(name, Submission(flow="electronic", submitted_at=NOON, **(SERIES | series)))
+            self.store.record_submissions([name], Submission(flow="electronic", submitted_at=NOON, **(SERIES | series)))
         return name
 
     def head(self, formula: str, **series: Any) -> dict[str, Any]:

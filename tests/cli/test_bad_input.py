@@ -154,6 +154,13 @@ def test_no_launchpad_file(tmp_path):
     assert_numbered(run("hibana.cli", "query", "{}", cwd=tmp_path), "my_launchpad.yaml")
 
 
+def test_a_setting_that_fireworks_does_not_know(tmp_path):
+    config = tmp_path / "FW_config.yaml"
+    config.write_text("REUSE_LAUNCHES: 1\n")
+    done = run("hibana.cli", "why", "MgO", cwd=tmp_path, FW_CONFIG_FILE=str(config))
+    assert_numbered(done, "HIB-245", "REUSE_LAUNCHES")
+
+
 def test_a_filter_that_is_no_json(tmp_path):
     assert_numbered(run("hibana.cli", "query", "{formula: MgO}", cwd=tmp_path))
 

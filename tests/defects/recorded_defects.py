@@ -75,3 +75,22 @@ def without(crystal: Crystal, *sites: int) -> Crystal:
         species=tuple(crystal.species[site] for site in keep),
         frac_coords=tuple(crystal.frac_coords[site] for site in keep),
     )
+
+
+def pydefect_vasprun(folder: Path) -> Any:
+    """pymatgen's vasprun.xml of a recorded case with its projections, which pydefect works on."""
+    from pymatgen.io.vasp import Vasprun
+
+    path = next((folder / "outputs").glob("vasprun.xml*"))
+    return Vasprun(path, parse_projected_eigen=True, parse_potcar_file=False, parse_dos=False)
+
+
+def whole_mgo(crystal: Crystal, missing: tuple[float, float, float]) -> Crystal:
+    """The perfect cell of a recorded O vacancy in conventional cells of MgO: atoms on their places, the missing one last."""
+    repeats = np.rint(np.array(crystal.lattice).diagonal() / 4.2)
+    places = np.rint(np.array(crystal.frac_coords) * 2 * repeats) / (2 * repeats)
+    return Crystal(
+        lattice=crystal.lattice,
+        species=(*crystal.species, "O"),
+        frac_coords=(*(tuple(place) for place in places.tolist()), missing),
+    )

@@ -18,8 +18,8 @@ from pymatgen.io.vasp import Vasprun
 from recorded_defects import document, pydefect
 
 from hibana.defects.band_edges import HostEdges, NoStates, host_edges, kpoint_index
-from hibana.defects.edge_outcome import SiteWeights, band_edge_outcome, eigenvalue_diagram
-from hibana.defects.run import DefectRun, defect_run
+from hibana.defects.edge_outcome import band_edge_outcome, eigenvalue_diagram
+from hibana.defects.run import DefectRun, SiteWeights, defect_run
 from hibana.documents.crystal import Crystal
 
 GAP = 5.0
@@ -225,6 +225,8 @@ def assert_same_channel(ours, state, host: HostEdges, neighbours, rounding) -> N
         assert edge.energy == pytest.approx(info.energy - vbm, abs=1e-6)
         assert edge.occupation == pytest.approx(info.occupation, abs=1e-9)
         assert edge.dissimilarity == pytest.approx(difference, abs=summed + 1e-6)
+        if neighbours is not None:
+            assert edge.participation(neighbours) == pytest.approx(info.p_ratio, abs=1e-9)
     assert ours.vbm_holes == pytest.approx(state.vbm_hole_occupation, abs=1e-6)
     assert ours.cbm_electrons == pytest.approx(state.cbm_electron_occupation, abs=1e-6)
     assert [level.band for level in ours.levels] == [orbital.band_idx for orbital in state.localized_orbitals]
@@ -257,8 +259,8 @@ class TestAgainstPydefect:
         vasprun = recorded_vasprun(run)
         neighbours = [0, 1]
         weights = np.array([vasprun.projected_eigenvalues[spin].sum(axis=-1) for spin in vasprun.eigenvalues])
-        sites = SiteWeights(np.arange(weights.shape[2]), weights)
-        outcome = band_edge_outcome(recorded_states(host), recorded_states(run), RULE, sites=sites)
+        ours = replace(recorded_states(run), site_weights=SiteWeights(np.arange(weights.shape[2]), weights))
+        outcome = band_edge_outcome(recorded_states(host), ours, RULE)
         edges, theirs = pydefect_states(recorded_vasprun(host), vasprun, neighbours)
         assert_same(outcome, edges, theirs, neighbours=neighbours)
         assert (outcome.kind == "undetermined") == (defect == "MgO_conv_Va_O_0")
@@ -459,18 +461,22 @@ class TestSiteShares:
         run = vacancy_run(2.0, 1.0)
         weights = np.zeros((1, 2, 6, 2))
         weights[0, :, 3] = [[0.3, 0.1], [0.1, 0.1]]
-        (plain,) = band_edge_outcome(perfect_run(), run, RULE, sites=SiteWeights(np.arange(6), weights)).levels
+        known = replace(run, site_weights=SiteWeights(np.arange(6), weights))
+        (plain,) = band_edge_outcome(perfect_run(), known, RULE).levels
         assert plain.participation([0]) == pytest.approx(0.25 * 0.75 + 0.75 * 0.5)
         assert plain.site_shares.sum() == pytest.approx(1)
-        mixed = SiteWeights(np.arange(6), reordered_table(run, weights, 3))
-        (again,) = band_edge_outcome(perfect_run(), reordered(run, 3), RULE, sites=mixed).levels
+        mixed = replace(reordered(run, 3), site_weights=SiteWeights(np.arange(6), reordered_table(run, weights, 3)))
+        (again,) = band_edge_outcome(perfect_run(), mixed, RULE).levels
         np.testing.assert_allclose(again.site_shares, plain.site_shares)
 
     def test_bands_that_are_not_known(self):
         run = vacancy_run(2.0, 1.0)
-        sites = SiteWeights(np.array([0, 1]), np.ones((1, 2, 2, 2)))
-        (level,) = band_edge_outcome(perfect_run(), run, RULE, sites=sites).levels
-        assert level.site_shares is None
+        known = replace(run, site_weights=SiteWeights(np.array([0, 1, 4]), np.ones((1, 2, 3, 2))))
+        (channel,) = band_edge_outcome(perfect_run(), known, RULE).channels
+        assert channel.levels[0].site_shares is None
+        assert channel.vbm.participation([0]) is None
+        assert channel.cbm.participation([0]) == pytest.approx(0.5)
+        assert channel.cbm.participation([]) is None
 
 
 class TestDiagram:

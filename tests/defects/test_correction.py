@@ -264,6 +264,21 @@ def test_refuses_where_no_atom_is_outside() -> None:
     assert corrected(0, perfect, defect).total == 0
 
 
+def test_one_atom_outside_says_nothing_of_the_scatter() -> None:
+    cell = Crystal(
+        lattice=((6.0, 0, 0), (0, 6.0, 0), (0, 0, 12.0)),
+        species=("Mg", "O", "O"),
+        frac_coords=((0, 0, 0.1), (0, 0, 0), (0.5, 0.5, 0.5)),
+    )
+    perfect = DefectRun(cell, cell, site_potentials=np.zeros(3))
+    defect = DefectRun(without(cell, 1), without(cell, 1), site_potentials=np.array([0.3, 0.1]))
+    found = corrected(1, perfect, defect)
+    assert found.sheet is not None
+    assert found.sheet.outside.sum() == 1
+    assert found.offset is not None
+    assert found.spread is None
+
+
 def test_refuses_cells_that_do_not_match() -> None:
     perfect, defect = vacancy(2.0)
     places = [(x + 0.11, y + 0.09, z + 0.13) for x, y, z in defect.crystal.frac_coords]

@@ -48,7 +48,7 @@ def fingerprint(cell, seed_material: str) -> str:
     return repr([(entry.full_name, entry.seed, entry.displacements) for entry in entries])
 
 
-def pydefect_entries(cell):
+def pydefect_entries(cell, anion="O"):
     """pydefect's own entries for a supercell, by full name."""
     site = vise_module("util.structure_symmetrizer").Site
     info = pydefect_module("input_maker.supercell_info").SupercellInfo(
@@ -57,14 +57,14 @@ def pydefect_entries(cell):
         transformation_matrix=[list(row) for row in cell.matrix],
         sites={s.name: site(s.element, s.wyckoff, s.site_symmetry, list(s.indices)) for s in cell.sites},
     )
-    chosen = pydefect_module("input_maker.defect_set_maker").DefectSetMaker(info, keywords=["Va_O"]).defect_set
+    chosen = pydefect_module("input_maker.defect_set_maker").DefectSetMaker(info, keywords=[f"Va_{anion}[0-9]+_"]).defect_set
     made = pydefect_module("input_maker.defect_entries_maker").DefectEntriesMaker(info, chosen).defect_entries
     return {entry.full_name: entry for entry in made}
 
 
-def assert_equal_to_pydefect(cell) -> None:
-    ours = {entry.full_name: entry for entry in vacancy_entries(cell, RULE, "host")}
-    theirs = pydefect_entries(cell)
+def assert_equal_to_pydefect(cell, rule=RULE) -> None:
+    ours = {entry.full_name: entry for entry in vacancy_entries(cell, rule, "host")}
+    theirs = pydefect_entries(cell, rule.host.anions[0])
     assert set(ours) == set(theirs)
     for name, entry in ours.items():
         known = theirs[name]
@@ -104,6 +104,17 @@ def test_recorded_hosts(recorded, case, limits, removed, sites):
     entries = vacancy_entries(cell, RULE, case)
     assert len(entries) == 3 * sites
     assert {to_pymatgen(entry.crystal).composition for entry in entries} == {Composition(removed)}
+
+
+@pytest.mark.parametrize(
+    ("case", "anion", "charges"), [("CdTe_supercell_hse", "Te", (0, 1, 2)), ("GaN_supercell", "N", (-1, 0, 1, 2, 3))]
+)
+def test_recorded_hosts_of_other_anions(recorded, case, anion, charges):
+    """The charges pydefect gives to vacancies of Te2- and N3- are asked for."""
+    cell = supercell(from_pymatgen(standardise(recorded_supercell(recorded, case)).primitive))
+    rule = RULE.model_copy(update={"charges": charges, "host": RULE.host.model_copy(update={"anions": (anion,)})})
+    assert_equal_to_pydefect(cell, rule)
+    assert len(vacancy_entries(cell, rule, case)) == len(charges)
 
 
 def test_names_and_charges():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded_defects import bare, dielectric_tensor, pydefect, pydefect_run, without
 
-from flow_documents import CANDIDATE, NOW
+from flow_documents import CANDIDATE, NOW, task
 from hibana.defects.charge_states import ChargeState, site_energies, site_levels
 from hibana.defects.chemical_potentials import chemical_potentials
 from hibana.defects.correction import Correction, NoCorrection, extended_fnv
@@ -28,11 +28,13 @@ from hibana.defects.formation import (
 )
 from hibana.defects.oxygen import references_of
 from hibana.defects.phases import PhaseEnergy
-from hibana.defects.run import DefectRun
+from hibana.defects.run import DefectRun, defect_run
 from hibana.documents.crystal import Crystal
 from hibana.documents.properties import ElectronicDoc, PropertyDoc
+from hibana.documents.task import Inputs
 from hibana.documents.vacancy import SiteLevels, VacancyDoc, VacancySummaryDoc
 from hibana.protocol.protocol import load_protocol
+from vacancy_runs import Shelf
 
 RULE = load_protocol("pbesol").defects
 EDGES = GapEdges("pbesol", 3.0, 10.9)
@@ -121,6 +123,26 @@ def test_atoms_balance(before, after):
     assert all(before.count(element) - after.count(element) == removed.get(element, 0) for element in ("Mg", "O", "K"))
     assert 0 not in removed.values()
     assert atoms_removed(*reversed(cells)) == {element: -number for element, number in removed.items()}
+
+
+def counted(run: DefectRun, valence: int, nelect: int) -> DefectRun:
+    """The run with its charge as the document of a run with these electrons gives it."""
+    inputs = Inputs(incar={}, kpoints={}, potcars=(), valence=valence, nelect=nelect)
+    return replace(run, charge=defect_run(task("defect", inputs=inputs), Shelf().get).charge)
+
+
+@given(st.integers(-2, 3), st.integers(200, 400), st.integers(-3, 3), st.integers(-1, 1))
+def test_electrons_balance(charge, valence, extra, host_extra):
+    """NELECT is that of the neutral atoms that are there less the charge, or there is no energy."""
+    perfect = counted(PERFECT, valence + 6, valence + 6 + host_extra)
+    run = counted(vacancy(energy=-20.0), valence, valence - charge + extra)
+    found = formation_energy(charge, perfect, run, EDGES, {"O": -5.0}, corrected(charge))
+    if extra == host_extra == 0:
+        assert isinstance(found, FormationEnergy)
+    else:
+        assert isinstance(found, NoEnergy)
+        assert found.kind == "charge"
+        assert f"has the charge {(-host_extra or charge - extra):+g}" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded_defects import bare, pydefect, pydefect_run, recorded_run, without
+from pymatgen.core import Lattice, Structure
+from recorded_defects import bare, pydefect, pydefect_run, recorded_run, whole_mgo, without
 
 from hibana.defects.mapping import map_sites
 from hibana.defects.structure_change import NotComparable, StructureChange, structure_change
 from hibana.documents.crystal import Crystal
+from hibana.structures.convert import from_pymatgen
 
 SYMPREC = 0.1
 
@@ -89,6 +92,18 @@ def test_oxygen_vacancy_in_kino2(recorded: Path) -> None:
     perfect, defect = (pydefect_run(files / f"{name}.json") for name in ("perfect_calc_results", "calc_results"))
     found, _ = vacancy_of(perfect.crystal, defect.crystal)
     assert (found.kind, found.symmetry_after) == ("simple", "3m")
+
+
+@pytest.mark.parametrize(
+    ("case", "missing", "kind"),
+    [("MgO_Va_O_transition_initial", (0.25, 0.0, 0.0), "simple"), ("MgO_conv_Va_O_0", (0.5, 0.0, 0.0), "simple")],
+)
+def test_oxygen_vacancies_in_mgo(recorded: Path, case: str, missing: tuple[float, float, float], kind: str) -> None:
+    """Their perfect cells are not recorded: they are those of rock salt. In the small one the whole cell has drifted."""
+    defect = recorded_run(recorded / "vasp_runs" / case).crystal
+    found, _ = vacancy_of(whole_mgo(defect, missing), defect)
+    assert (found.kind, found.defect_type, found.removed) == (kind, "vacancy", (len(defect.species),))
+    assert {found.displacements.elements[site] for site in found.neighbours} == {"Mg"}
 
 
 @pytest.mark.parametrize("charge", [0, 1, -1, -2])
@@ -211,6 +226,51 @@ def test_drift_and_order_of_sites_do_not_matter(drift: list[float], length: floa
     assert found.drift == pytest.approx(np.linalg.norm(drift), abs=1e-9)
     assert found.max_displacement == pytest.approx(reference.max_displacement, abs=1e-9)
     assert sorted(order[site] for site in found.neighbours) == list(reference.neighbours)
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.25, -0.25]), min_size=6, max_size=6), st.lists(st.floats(-0.1, 0.1), min_size=3, max_size=3)
+)
+@settings(max_examples=12)
+def test_point_groups_are_those_of_spglib_alone(lengths: list[float], drift: list[float]) -> None:
+    """Each of the six neighbours outward, inward or at its place, the whole cell adrift; pydefect's search knows no defect."""
+    outward = neighbours_outward(1.0)
+    outward[np.linalg.norm(outward, axis=1) > 0] *= np.array(lengths)[:, None]
+    relaxed = moved(INITIAL, outward + drift)
+    found = changed(PERFECT, INITIAL, relaxed)
+    symmetrizer = pydefect("analyzer.make_defect_structure_info", "StructureSymmetrizer")
+    unique = pydefect("analyzer.defect_structure_info", "unique_point_group")
+    assert found.symmetry_before == unique(symmetrizer(bare(INITIAL), SYMPREC).point_group) == "m-3m"
+    assert found.symmetry_after == unique(symmetrizer(bare(relaxed), SYMPREC).point_group)
+    assert found.symmetry_relation in ("same", "subgroup")
+
+
+@given(st.lists(st.floats(-2.0, 2.0), min_size=3, max_size=3), st.floats(-0.3, 0.3))
+@settings(max_examples=10)
+def test_the_origin_of_all_cells_does_not_matter(origin: list[float], length: float) -> None:
+    cells = PERFECT, INITIAL, moved(INITIAL, neighbours_outward(length) + np.random.default_rng(1).normal(0, 0.005, (63, 3)))
+    reference = changed(*cells)
+    found = changed(*(moved_all(cell, origin) for cell in cells))
+    for name in ("kind", "removed", "neighbours", "symmetry_before", "symmetry_after", "symmetry_relation", "anchor"):
+        assert getattr(found, name) == getattr(reference, name), name
+    assert (found.max_displacement, found.drift) == pytest.approx((reference.max_displacement, reference.drift), abs=1e-9)
+    np.testing.assert_allclose(found.displacements.vectors, reference.displacements.vectors, atol=1e-9)
+
+
+def moved_all(crystal: Crystal, step: list[float]) -> Crystal:
+    places = np.array(crystal.frac_coords) + np.array(step) @ np.linalg.inv(crystal.lattice)
+    return crystal.model_copy(update={"frac_coords": tuple(tuple(place) for place in places.tolist())})
+
+
+def test_the_search_of_large_cells_is_quick() -> None:
+    """Every pair of atoms of an element would be a translation to try: 511 atoms of MgO took spglib seconds."""
+    whole = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]) * 4
+    perfect = from_pymatgen(whole)
+    initial = without(perfect, perfect.species.index("O"))
+    began = time.process_time()
+    found = changed(perfect, initial, initial)
+    assert time.process_time() - began < 2.0
+    assert (found.symmetry_before, found.symmetry_after, found.kind) == ("m-3m", "m-3m", "simple")
 
 
 def test_cells_that_cannot_be_compared() -> None:

@@ -145,6 +145,27 @@ def test_recorded_supercells(recorded, case, changes):
     assert StructureMatcher(primitive_cell=False, scale=False, ltol=1e-3, stol=1e-2, angle_tol=0.1).fit(found, known)
 
 
+@pytest.mark.parametrize(
+    ("case", "changes"),
+    [
+        ("MgO_supercell_perfect", {}),
+        ("V2O5_supercell", {}),
+        ("CdTe_supercell_hse", {}),
+        ("GaN_supercell", {}),
+        ("KInO2_Va_O_2", {"min_atoms": 50, "max_atoms": 250}),
+    ],
+)
+def test_recorded_hosts_equal_pydefect(recorded, case, changes):
+    """Sites, Wyckoff letters, site symmetries, matrix and isotropy, where rounding does not decide.
+
+    pydefect takes the smallest of equally isotropic cells only if it is told to, and lengthens one of the equal axes of KInO2.
+    """
+    crystal = from_pymatgen(standardise(recorded_supercell(recorded, case)).primitive)
+    found = made(crystal, **changes)
+    limits = {**{"min_atoms": RULE.min_atoms}, **changes, "max_atoms": found.n_atoms}
+    assert_equal_to_pydefect(found, pydefect_maker(crystal, defect_rule(**limits)))
+
+
 @given(length=st.floats(3.7, 4.5))
 @settings(max_examples=20)
 def test_equally_isotropic_cells_are_told_apart_by_size(length):

@@ -6,9 +6,12 @@ through the writers of the rehearsal engine. What it does beyond that is said by
     gap        PBEsol gap in eV; negative for a metal (default 4.5). The HSE06 gap is 2 eV larger, others in proportion to AEXX.
     volume     Å^3 per atom towards which it relaxes (default 9.4)
     moves      relaxations that never end at their first ionic step
-    fail       {step: how}; how is "crash" (no output), "nelm" (electrons unconverged) or "half" (killed in the middle)
+    fail       {step: how}; how is "crash" (no output), "nelm" (electrons unconverged) or "half" (killed in the middle); a step
+               of charged cells alone is named with the charge, "supercell +1"
     seconds    how long a calculation takes; STOPCAR ends it (default 0)
     stop_first steps whose first run ends as if stopped at the walltime
+    say_first  {step: text} that its first run prints before it ends without output
+    hang_first steps whose first run hangs for good behind its first ionic step, with a child that hangs as well
 
 ``FAKE_VASP_LOG`` names a file that gets a line a run: step, folder, process id.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -48,13 +52,18 @@ def main() -> int:
     points, weights, mesh = read_kpoints(here / "KPOINTS")
     step = name_of(incar, weights)
     first = log(step, here)
-    how = script.get("fail", {}).get(step)
+    how = script.get("fail", {}).get(step) or script.get("fail", {}).get(f"{step} {charge_of(here, incar):+g}")
     if how == "crash":
         sys.stderr.write("made to crash\n")
+        return 1
+    if first and step in script.get("say_first", {}):
+        print(script["say_first"][step])
         return 1
     result = calculate(here, script, step, incar, points, weights, mesh)
     if "NUPDOWN" in incar:
         result = as_polarised(result, float(incar["NUPDOWN"]))
+    if step in script.get("hang_first", ()) and first:
+        hang(here, result)
     stopped = work(here, float(script.get("seconds", 0)))
     if stopped or (step in script.get("stop_first", ()) and first):
         result = as_stopped(result)
@@ -88,6 +97,13 @@ def name_of(incar: dict, weights: np.ndarray) -> str:
     return "band" if np.any(weights == 0) else "dos"
 
 
+def charge_of(here: Path, incar: dict) -> float:
+    """Electrons of the neutral cell less NELECT."""
+    _, _, symbols, counts = read_poscar(here / "POSCAR")
+    neutral = float(sum(item.zval * item.count for item in read_potcar(here / "POTCAR", symbols, counts)))
+    return neutral - float(incar.get("NELECT", neutral))
+
+
 def log(step: str, here: Path) -> bool:
     """Write a line; whether it is the first of this step."""
     if not os.environ.get("FAKE_VASP_LOG"):
@@ -108,6 +124,18 @@ def work(here: Path, seconds: float) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def hang(here: Path, result: RunResult) -> None:
+    """Leave what VASP leaves in its second ionic step, and hang."""
+    subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(300)"], process_group=0)
+    energy, lattice = result.steps[0].free_energy, result.steps[min(1, len(result.steps) - 1)].lattice
+    (here / "OSZICAR").write_text(f"DAV:   1    {energy:.8E}\n   1 F= {energy:.8E} E0= {energy:.8E}  d E =0.0\n")
+    text = (here / "POSCAR").read_text().splitlines()
+    text[1:5] = ["1.0", *(" ".join(f"{x:.16f}" for x in row) for row in lattice)]
+    (here / "CONTCAR").write_text("\n".join(text) + "\n")
+    (here / "HANGS").touch()
+    time.sleep(300)
 
 
 def calculate(here: Path, script: dict, step: str, incar: dict, points, weights, mesh: KpointMesh) -> RunResult:

@@ -42,6 +42,7 @@ class Laboratory:
     asked: list[Calculation] = field(default_factory=list)
     tasks: dict[str, TaskDoc] = field(default_factory=dict)
     documents: dict = field(default_factory=dict)
+    packed: dict = field(default_factory=dict)
     outcome: tuple = ()
 
     def run(self, monkeypatch, folder, label: str, energies=None) -> Laboratory:
@@ -97,7 +98,8 @@ class Laboratory:
         raise LookupError(ref)
 
     def put_property(self, doc: PropertyDoc, arrays=None) -> None:
-        self.documents[(type(doc), doc.part) if doc.part else type(doc)] = doc
+        key = (type(doc), doc.part) if doc.part else type(doc)
+        self.documents[key], self.packed[key] = doc, arrays
 
     def record_outcome(self, material_id, flow, protocol, calculator, state, reason, *, protocol_version) -> None:
         self.outcome = (state, reason)

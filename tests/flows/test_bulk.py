@@ -137,8 +137,8 @@ def test_a_material_that_leaves_the_gapped_class_keeps_what_it_has(run):
     document = done.documents[DielectricDoc]
     assert document.epsilon_electronic_average == pytest.approx(EPSILON)
     assert any("4.600 eV, but the band or dos run finds a metal" in flag for flag in document.flags)
-    assert done.documents[MaterialDoc].reasons["ddh_nsc"] == "metal"
-    assert done.documents[OpticsDoc].reason == "dielectric_function: metal"
+    assert done.documents[MaterialDoc].reasons["ddh_nsc"] == "the band run and the dos run find a metal"
+    assert done.documents[OpticsDoc].reason == "dielectric_function: the band run and the dos run find a metal"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from laboratory import InfrastructureError, Laboratory, failed
 from potcars import write_library
 from pymatgen.core import SETTINGS
 
-from flow_documents import CANDIDATE, METAL, UNKNOWN, task
+from flow_documents import CANDIDATE, METAL, NOW, UNKNOWN, task
 from hibana.defects.oxygen import MEASURED_BINDING
+from hibana.documents.candidate import Submission
 from hibana.documents.chemical_potentials import ChemicalPotentialDoc, EnergyTable, GivenEnergy
 from hibana.documents.material import MaterialDoc
 from hibana.documents.task import Inputs
@@ -24,6 +25,10 @@ from hibana.flows.evidence import recorded
 from hibana.flows.execution import protocol_of
 from hibana.flows.messages import Past
 from hibana.protocol.protocol import load_protocol
+from hibana.tables.left_out import LeftOut
+from hibana.tables.registry import TABLES
+from hibana.tables.rows import rows
+from hibana.tables.series import Series
 from vacancy_runs import DIELECTRIC, OXYGEN, Shelf, perfect_run, vacancy_run
 
 LABEL = "bulk:band+dos+dielectric+ddh+vacancy"
@@ -47,6 +52,8 @@ class VacancyLaboratory(Laboratory):
         super().__init__()
         self.shelf = Shelf()
         self.changes: dict = {}
+        self.is_metal = False
+        self.unlike: tuple[str, ...] = ()
 
     def array(self, ref):
         return self.shelf.get(ref)
@@ -58,10 +65,10 @@ class VacancyLaboratory(Laboratory):
     def vacancy(self, step):
         def answer(asked):
             if step == "supercell":
-                made = perfect_run(self.shelf, asked.crystal)
+                made = perfect_run(self.shelf, asked.crystal, metal=self.is_metal)
             else:
                 (hole,) = (run.final for run in self.tasks.values() if run.variant == "perfect")
-                made = vacancy_run(self.shelf, asked.crystal, charge_of(asked), hole)
+                made = vacancy_run(self.shelf, asked.crystal, charge_of(asked), hole, unlike=asked.variant in self.unlike)
             change = self.changes.get(step, {})
             if isinstance(change, Exception):
                 raise change
@@ -347,3 +354,92 @@ def test_a_flow_without_the_branch_keeps_vacancies_and_the_table(run):
     document = documents[SupercellDoc]
     known = recorded(done, document.material_id, document.protocol, document.protocol_version, document.calculator)
     assert known.energies == ENERGIES
+
+
+class TestLeftOut:
+    """What goes wrong ends in a document with a status, and in the list of what the table leaves out, with its reason."""
+
+    @pytest.fixture
+    def told(self, store):
+        """Gives the left-out list of the documents of a flow, by part; the empty one is for the whole crystal."""
+
+        def left_out(done: VacancyLaboratory) -> dict[str, LeftOut]:
+            store.add_candidate(CANDIDATE)
+            series = Series("pbesol-demo", load_protocol("pbesol-demo").version, "gpaw-rehearsal")
+            store.record_submissions([CANDIDATE.material_id], Submission(flow=LABEL, submitted_at=NOW, **series.as_dict()))
+            for key, document in done.documents.items():
+                store.put_property(document, done.packed[key])
+            found = rows(store, TABLES["oxygen_vacancy"], series)
+            return {item.part: item for item in found if isinstance(item, LeftOut)}
+
+        return left_out
+
+    def test_nothing_is_left_out_where_all_is_well(self, run, told):
+        assert told(run()) == {}
+
+    def test_a_host_that_is_a_metal(self, run, told):
+        done = run(answers={step: {"edges": METAL} for step in ("structure_opt", "band", "dos")})
+        assert done.documents[SupercellDoc].status == "unavailable"
+        (found,) = told(done).values()
+        assert (found.part, found.code) == ("", "refused")
+        assert "min_gap: gap of 0 eV" in found.reason
+
+    def test_a_host_that_turns_metallic_in_its_supercell(self, run, told):
+        laboratory = VacancyLaboratory()
+        laboratory.is_metal = True
+        done = run(before=laboratory)
+        assert "the host is a metal in its supercell" in done.documents[SupercellDoc].flags
+        assert {document.edge_state for document in done.vacancies.values()} == {"undetermined"}
+        found = told(done)
+        assert set(found) == set(NAMES)
+        for item in found.values():
+            assert item.code == "flagged"
+            assert item.reason.startswith("undetermined: ")
+            assert "the host is a metal in its supercell" in item.reason
+
+    def test_band_edges_that_cannot_be_matched(self, run, told):
+        laboratory = VacancyLaboratory()
+        laboratory.unlike = ("Va_O1_1",)
+        done = run(before=laboratory)
+        document = done.vacancies["Va_O1_1"]
+        assert (document.status, document.left_out) == ("partial", "undetermined")
+        found = told(done)
+        assert [(name, item.code) for name, item in found.items()] == [("Va_O1_1", "flagged")]
+        assert found["Va_O1_1"].reason == f"undetermined: {document.edge_reason}"
+
+    def test_a_charge_state_that_failed(self, run, told):
+        done = run(vacancy_Va_O1_1=failed())
+        assert done.vacancies["Va_O1_1"].status == "unavailable"
+        found = told(done)
+        assert [(name, item.code) for name, item in found.items()] == [("Va_O1_1", "unavailable")]
+        assert found["Va_O1_1"].reason == "failed: vacancy-Va_O1_1: zpotrf: LAPACK failed"
+
+    def test_lattices_that_are_not_identical(self, run, told):
+        def stretched(asked):
+            lattice = tuple(tuple(1.02 * x for x in row) for row in asked.crystal.lattice)
+            return {"final": asked.crystal.model_copy(update={"lattice": lattice})}
+
+        found = told(run(vacancy_Va_O1_2=stretched))
+        assert [(name, item.code) for name, item in found.items()] == [("Va_O1_2", "unavailable")]
+        assert found["Va_O1_2"].reason.startswith("no_correction: ")
+        assert "different lattice vectors" in found["Va_O1_2"].reason
+
+    def test_a_competing_phase_that_is_missing(self, run, told):
+        without = ENERGIES.model_copy(update={"phases": tuple(item for item in ENERGIES.phases if item.formula != "Mg")})
+        done = run(energies=without)
+        document = done.documents[ChemicalPotentialDoc]
+        assert (document.status, document.energy_above_hull) == ("unavailable", None)
+        assert {item.status for item in document.chemical_potentials.diagrams} >= {"missing_element"}
+        found = told(done)
+        assert {item.code for item in found.values()} == {"flagged"}
+        assert {item.reason for item in found.values()} == {"chemical potentials: missing element: no energy of Mg is known"}
+
+    def test_a_host_that_is_not_stable(self, run, told):
+        peroxide = GivenEnergy(formula="MgO2", energy=-8.0, kind="total", source="a peroxide")
+        done = run(energies=ENERGIES.model_copy(update={"phases": (*ENERGIES.phases, peroxide)}))
+        document = done.documents[ChemicalPotentialDoc]
+        assert (document.status, document.chemical_potential_o_poor) == ("partial", None)
+        assert document.energy_above_hull == pytest.approx(3.1 - 3.0)
+        found = told(done)
+        assert set(found) == set(NAMES)
+        assert all(item.reason.startswith("chemical potentials: unstable: ") for item in found.values())

@@ -8,15 +8,19 @@ import pytest
 from farm import MGO, REPOSITORY, SCRIPTS, Farm
 from potcars import TEXT
 
+from flow_documents import NOW
 from hibana.core.errors import HibanaError
+from hibana.defects.competing import OwnPhases, own_phases, own_potentials
+from hibana.documents.candidate import Material
+from hibana.documents.task import is_settled
 from hibana.flows.branches import branches_of, flow_label, system_of
-from hibana.flows.competing import oxygen_of, phases_of, potentials_of
 from hibana.flows.evidence import chain
 from hibana.flows.oxygen import oxygen_cell, oxygen_runs
+from hibana.flows.phases import with_competing_phases
 from hibana.flows.registry import find_flow
-from hibana.flows.relax import is_settled
 from hibana.launch.submit import submit
 from hibana.launch.why import why
+from hibana.properties.evidence import Evidence
 from hibana.protocol.cutoff import cutoff_of
 from hibana.protocol.inputs import build_inputs
 from hibana.protocol.protocol import load_protocol
@@ -27,7 +31,7 @@ MG = REPOSITORY / "workflows" / "demo_competing" / "Mg.vasp"
 SERIES = ("pbesol-demo", "gpaw-rehearsal")
 DEMO = load_protocol("pbesol-demo")
 ENMAX = {"Mg": ("2.000", "200"), "O": ("6.000", "400"), "Zn": ("12.000", "300")}
-COMMON, SUPERCELL = 520.0, 400.0
+COMMON = 520.0
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +58,16 @@ def add(farm, *files, elements=("Mg", "O")):
 
 def tasks(farm, **query):
     return [farm.store.task(item["address"], any_status=True) for item in farm.store.query("tasks", query, ("address",))]
+
+
+def phases_around(farm, formula="MgO", cutoff=COMMON) -> OwnPhases:
+    """What the store has of the competing phases of a relaxed crystal."""
+    (relaxation,) = (
+        task for task in tasks(farm, task="structure_opt", formula=formula) if is_settled(task) and task.inputs.encut == cutoff
+    )
+    material = Material.of(farm.store.candidate(relaxation.material_id))
+    evidence = Evidence(material, load_protocol(relaxation.protocol), {"structure_opt": relaxation}, NOW)
+    return own_phases(with_competing_phases(farm.store, evidence))
 
 
 class TestLabels:
@@ -113,23 +127,14 @@ def test_all_phases_are_relaxed_at_one_cutoff_and_oxygen_is_calculated_once(farm
     assert {task.inputs.encut for task in tasks(farm)} == {COMMON}
     assert {task.formula: task.variant for task in tasks(farm, task="structure_opt")} == {"Mg": "encut520", "MgO": ""}
 
-    phases = phases_of(farm.store, DEMO, SERIES[1], ("Mg", "O"), COMMON)
-    assert {phase.formula for phase in phases} == {"Mg", "MgO"}
-    assert {phase.conditions.cutoff for phase in phases} == {COMMON}
-    assert phases_of(farm.store, DEMO, SERIES[1], ("Mg", "O"), SUPERCELL) == ()
-    assert [phase.formula for phase in phases_of(farm.store, DEMO, SERIES[1], ("Mg", "Zn"), COMMON)] == ["Mg"]
-    assert phases_of(farm.store, load_protocol("pbesol"), SERIES[1], ("Mg", "O"), COMMON) == ()
-    assert phases_of(farm.store, DEMO, "vasp", ("Mg", "O"), COMMON) == ()
-
-    oxygen = oxygen_of(farm.store, DEMO, SERIES[1], COMMON)
+    around = phases_around(farm)
+    assert [phase.formula for phase in around.phases] == ["Mg"]
+    assert {phase.conditions.cutoff for phase in (*around.phases, around.host)} == {COMMON}
+    assert (around.lacking, around.left_out) == ((), ())
+    oxygen = around.oxygen
     assert (oxygen.molecule, oxygen.atom_energy, oxygen.reasons) == (-6.0, -6.0, {})
     assert oxygen.used == DEMO.defects.oxygen_reference
-    elsewhere = oxygen_of(farm.store, DEMO, SERIES[1], SUPERCELL)
-    assert (elsewhere.molecule, elsewhere.atom) == (None, None)
-    assert elsewhere.reasons == dict.fromkeys(("molecule", "atom"), "not calculated at 400 eV")
-    (relaxation,) = [task for task in tasks(farm, formula="MgO") if is_settled(task)]
-    found = potentials_of(farm.store, DEMO, relaxation)
-    assert found.oxygen == oxygen
+    found = own_potentials(around, oxygen)
     assert [diagram.status for diagram in found.diagrams] == ["unstable", "unstable"]  # all energies of the fake are alike
     formation = {diagram.oxygen_reference: diagram.formation_energy_per_atom for diagram in found.diagrams}
     assert formation == {"molecule": pytest.approx(0), "atom": pytest.approx(oxygen.measured_binding / 2)}
@@ -158,8 +163,9 @@ def test_a_relaxation_at_another_cutoff_is_not_the_material_s_own(farm):
     relaxations = tasks(farm, task="structure_opt")
     assert {task.inputs.encut for task in relaxations} == {260.0, COMMON}
     assert chain(relaxations)["structure_opt"].inputs.encut == 260.0
-    assert len(phases_of(farm.store, DEMO, SERIES[1], ("Mg",), COMMON)) == 1
-    assert len(phases_of(farm.store, DEMO, SERIES[1], ("Mg",), 260.0)) == 1
+    farm.submit()
+    farm.work()
+    assert [phase.conditions.cutoff for phase in phases_around(farm).phases] == [COMMON]
 
 
 def test_a_system_without_oxygen_needs_no_molecule(farm):
@@ -180,25 +186,27 @@ def test_a_structure_of_another_system_is_refused_and_the_others_are_added(farm)
 def test_a_missing_element_is_an_answer(farm):
     add(farm, MGO)
     farm.work()
-    (relaxation,) = [task for task in tasks(farm, formula="MgO") if is_settled(task)]
-    found = potentials_of(farm.store, DEMO, relaxation)
+    around = phases_around(farm)
+    assert [(item.formula, item.kind, item.asked) for item in around.left_out] == [("Mg", "not_calculated", True)]
+    found = own_potentials(around, around.oxygen)
     assert [(diagram.status, diagram.reason) for diagram in found.diagrams] == [
-        ("missing_element", "no energy of Mg is known")
+        ("missing_element", "no energy of Mg is known; Mg: no crystal of it was submitted")
     ] * 2
 
 
 def test_oxygen_that_fails_is_told_and_leaves_the_phase(farm):
     farm.behave(fail={"oxygen": "nelm"})
-    add(farm, MG)
+    add(farm, MG, MGO)
     farm.work()
-    state, reason = farm.outcome()
-    assert state == "partial"
-    assert "oxygen molecule: " in reason
-    assert [phase.formula for phase in phases_of(farm.store, DEMO, SERIES[1], ("Mg", "O"), COMMON)] == ["Mg"]
-    oxygen = oxygen_of(farm.store, DEMO, SERIES[1], COMMON)
-    assert oxygen.value is None
-    assert set(oxygen.reasons) == {"molecule", "atom"}
-    assert all("not calculated" not in why_not for why_not in oxygen.reasons.values())
+    outcomes = list(farm.store.query("outcomes", {}))
+    assert {item["state"] for item in outcomes} == {"partial"}
+    assert all("oxygen molecule: " in item["reason"] for item in outcomes)
+    around = phases_around(farm)
+    assert [phase.formula for phase in around.phases] == ["Mg"]
+    assert around.oxygen.value is None
+    assert set(around.oxygen.reasons) == {"molecule", "atom"}
+    assert all("not calculated" not in why_not for why_not in around.oxygen.reasons.values())
+    assert [(item.formula, item.kind) for item in around.left_out] == [("O2", "failed"), ("O", "failed")]
     assert set(oxygen_runs(farm.store, DEMO, SERIES[1], COMMON)) == {"molecule", "atom"}
 
 
@@ -207,7 +215,6 @@ def test_a_relaxation_that_does_not_settle_is_no_phase(farm):
     add(farm, MG)
     farm.work()
     assert farm.outcome()[0] == "failed"
-    assert phases_of(farm.store, DEMO, SERIES[1], ("Mg",), COMMON) == ()
     (explanation,) = why(farm.store, farm.launchpad, "Mg")
     assert explanation.entries[0].outcome == "failed"
 

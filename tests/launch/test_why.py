@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import UTC, datetime
 
 import pytest
 from farm import MGO
+from fireworks import FWorker
 
 from hibana.core.errors import HibanaError
+from hibana.documents.properties import RelaxationDoc
 from hibana.launch.submit import submit
-from hibana.launch.why import last_lines, why
+from hibana.launch.taxonomy import last_lines
+from hibana.launch.why import why
+from hibana.protocol.protocol import load_protocol
+from hibana.store.owner import Owner
 
 
 def asked(farm, material="MgO"):
@@ -106,3 +113,52 @@ CALLS = "Traceback (most recent call last):\n  File 'x', line 1\n"
 )
 def test_the_message_without_the_calls(trace, message):
     assert last_lines(trace) == message
+
+
+def test_a_job_that_runs_says_where_and_who_holds_its_lease(farm):
+    farm.submit()
+    firework, launch_id = farm.launchpad.checkout_fw(FWorker(name="node7"), "/scratch/1")
+    running = next(job for job in entry(farm).jobs if job.state == "RUNNING")
+    assert entry(farm).place == "running"
+    assert "on node7" in entry(farm).reason
+    assert "since " in entry(farm).reason
+    assert "holds no lease" in running.lease
+    claim = farm.store.claim("ab" * 32, owner=Owner.here(launch_id))
+    running = next(job for job in entry(farm).jobs if job.fw_id == firework.fw_id)
+    assert f"lease {claim.token} of abababababab held by process {os.getpid()}" in running.lease
+    assert "held by process" in farm.hibana("why", "MgO")
+
+
+def test_a_job_in_a_queue_says_its_number(farm):
+    farm.submit()
+    _, launch_id = farm.launchpad.checkout_fw(FWorker(name="cluster"), "/scratch/1", state="RESERVED")
+    farm.launchpad.set_reservation_id(launch_id, "4711")
+    found = entry(farm)
+    assert found.place == "queued"
+    assert "on cluster, job 4711, since " in found.reason
+
+
+def test_an_error_has_its_cause_and_what_to_do(farm):
+    farm.behave(fail={"band": "crash", "dos": "nelm"})
+    farm.submit()
+    farm.work()
+    (job,) = [job for job in entry(farm).jobs if job.state == "FIZZLED"]
+    assert job.cause == "HIB-095"
+    assert "rerun" in job.hint
+    (failure,) = entry(farm).failures
+    assert failure.hint
+    printed = farm.hibana("why", "MgO")
+    assert job.hint in printed
+    assert failure.hint in printed
+
+
+def test_no_reason_names_its_document_twice(farm, store):
+    farm.submit()
+    identity = farm.launchpad.workflows.find_one()["metadata"]["material_id"]
+    head = {"material_id": identity, "formula": "MgO", "elements": ("Mg", "O"), "calculator_version": "1"}
+    series = {"calculator": "gpaw-rehearsal", "protocol": "pbesol-demo", "protocol_version": load_protocol("pbesol-demo").version}
+    made = {"status": "unavailable", "built_with": "0", "built_at": datetime.now(UTC)}
+    store.put_property(RelaxationDoc(**head, **series, **made, reason="relaxation: no round converged"))
+    (part,) = entry(farm).properties
+    assert (part.name, part.reason) == ("relaxation", "no round converged")
+    assert "relaxation: unavailable: no round converged" in farm.hibana("why", "MgO")

@@ -109,11 +109,17 @@ def test_bad_settings_are_numbered_errors(farm, words, code):
     assert "Traceback" not in done.stderr
 
 
+def test_a_run_that_ends_before_its_first_job_has_begun_fails_nothing(farm):
+    farm.submit(MGO)
+    farm.run("--timeout", "2")
+    assert set(farm.states().values()) == {"READY", "WAITING"}
+
+
 def test_a_timeout_ends_the_run_and_the_next_goes_on(farm, undisturbed):
     """The relaxation is stopped before the timeout; its continuation, under the same address, is a job of its own."""
-    farm.behave(seconds=60)
+    farm.behave(seconds=200)
     farm.submit(MGO)
-    said = farm.run("--timeout", "15")
+    said = farm.run("--timeout", "40")
     assert "1 COMPLETED" in said
     assert farm.states()["MgO relax 1 part 2"] == "READY"
     farm.behave()

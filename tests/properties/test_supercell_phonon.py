@@ -16,8 +16,10 @@ from hibana.documents.arrays import unpack
 from hibana.documents.crystal import Crystal
 from hibana.documents.dispersion import DispersionDoc
 from hibana.documents.task import Failure, RunDoc
+from hibana.properties.dispersion import build_dispersion
+from hibana.properties.displacements import displacements, supercell_matrix
 from hibana.properties.evidence import Built
-from hibana.properties.supercell_phonon import ForcesError, build_dispersion, displacements, force_constants, supercell_matrix
+from hibana.properties.force_constants import ForcesError, force_constants
 from hibana.structures.convert import from_pymatgen, to_pymatgen
 from prototypes import make_prototypes
 

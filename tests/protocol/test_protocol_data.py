@@ -13,6 +13,7 @@ FROZEN = {
     "pbesol@1": "c70f2d1bb8d8c99190243686fb055576c3705eb3c84519fa4704b3385a3d0df2",
     "pbesol-demo@1": "d667a5abd3ca134424bf0d9aff817730aa9a2939dcd1cde1f04c39f87c2306ed",
     "pbesol@2": "c45099c498538cf9575233999b1e6fe8810eaeeb14f13f16a21f63b7c848092f",
+    "vacancy-demo@1": "85706ca5483b0fd759158e393c866d50dc16710fe179eeb95e3d25a51a901190",
     "pbesol-demo@2": "0ea2b29c825cba3359dd0f6e269e55c546429bcb36060f2d72244990b38a169c",
 }
 """Digests of released protocols. A new number needs a new version, and a new line here; no line is ever changed."""
@@ -121,3 +122,17 @@ def test_the_demonstration_is_coarser_and_otherwise_the_same():
         assert demo.hybrids[name].model_dump(exclude=same) == rule.model_dump(exclude=same)
     assert (demo.dielectric, demo.optics) == (full.dielectric, full.optics)
     assert isinstance(demo, Protocol)
+
+
+def test_the_demonstration_of_vacancies_is_the_demonstration_but_for_what_it_names():
+    """Γ alone in 64 atoms, charges whose electrons are paired, and no spin for them."""
+
+    def flat(value, path=()):
+        if isinstance(value, dict):
+            return {key: item for name, part in value.items() for key, item in flat(part, (*path, name)).items()}
+        return {path: value}
+
+    demo, vacancies = (flat(load_protocol(name).model_dump(mode="json")) for name in ("pbesol-demo", "vacancy-demo"))
+    different = {".".join(path) for path in demo.keys() | vacancies.keys() if demo.get(path) != vacancies.get(path)}
+    numbers = {"kpoints.defect_density", "defects.charges", "incar.defect.ISPIN"}
+    assert different == {"name", "version", "description", "sources", *numbers}

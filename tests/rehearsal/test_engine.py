@@ -187,6 +187,7 @@ def test_ions_relax_in_a_fixed_cell_and_held_atoms_stay(tmp_path):
     first, last = result.steps[0], result.steps[-1]
     assert last.free_energy < first.free_energy
     assert last.lattice == pytest.approx(first.lattice)
+    assert (first.stress is None, last.stress.shape) == (True, (3, 3)), "the stress is of the last geometry alone"
     assert last.frac_coords[0] == pytest.approx(np.zeros(3), abs=1e-12)
     assert last.frac_coords[1] == pytest.approx(np.full(3, 0.5), abs=5e-3)
     assert result.selective_dynamics is not None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from recorded_runs import task_of
 
 from hibana.core.errors import HibanaError
+from hibana.defects.charge_states import ChargeState
 from hibana.defects.correction import extended_fnv
+from hibana.defects.edge_outcome import band_edge_outcome, eigenvalue_diagram
 from hibana.defects.formation import NoEnergy
 from hibana.defects.run import DefectRun, defect_run
 from hibana.documents.arrays import pack
 from hibana.documents.chemical_potentials import ChemicalPotentialDoc
-from hibana.documents.vacancy import VacancyDoc
+from hibana.documents.vacancy import EdgeLike, SpinChannel, VacancyDoc, VacancyLevel
 from hibana.protocol.protocol import load_protocol
 from hibana.report.canvas import style
 from hibana.report.chemical_potential_figure import MOST_VERTICES, draw_chemical_potentials, outline
@@ -32,6 +36,11 @@ QUATERNARY = {"MgO": (-3.0, 1, 2), "Al2O3": (-3.4, 3, 5), "SiO2": (-3.1, 2, 3), 
 def drawn(make, *arguments):
     with style():
         return make(*arguments)
+
+
+def undetermined() -> list[ChargeState]:
+    """States of which it is not known where their electrons are."""
+    return [replace(state, edge_state="undetermined") for state in states("O1", ENERGIES)]
 
 
 def points(axes, label: str) -> tuple[np.ndarray, np.ndarray]:
@@ -87,6 +96,28 @@ def test_every_site_is_drawn_and_states_that_are_not_used_are_named(vacancies) -
     assert legend == ["$V_\\mathrm{O1}$", "$V_\\mathrm{O2}$", "supercell VBM, CBM"]
     assert points(axes, "$V_\\mathrm{O2}$")[1] == pytest.approx([6.0, 6.0])
     assert "Va_O2_2: no correction" in words(axes)
+
+
+def test_states_that_are_left_out_are_dashed_with_their_charge_as_slope(vacancies) -> None:
+    out = {"left_out": "undetermined", "removed": {"O": 1}}
+    unused = [vacancies.vacancy("MgO", charge=charge, **out) for charge in (0, 2)]
+    figure = drawn(draw_formation_energies, vacancies.summary("MgO", *undetermined()), None, unused)
+    assert [axes.get_title().partition(":")[0] for axes in figure.axes] == ["O-rich", "O-poor"]
+    for axes, shift in zip(figure.axes, (0.0, -6.0), strict=True):
+        for charge in (0, 2):
+            label = f"_O1 {charge_text(charge)} not used"
+            fermi, energies = points(axes, label)
+            assert energies - charge * fermi == pytest.approx(ENERGIES[charge] + shift)
+            (line,) = [line for line in axes.lines if line.get_label() == label]
+            assert line.get_linestyle() == "--"
+            assert label.removeprefix("_") in words(axes)
+
+
+def test_the_gallery_draws_them_too(vacancies, tmp_path) -> None:
+    vacancies.vacancy("MgO", charge=2, left_out="undetermined", removed={"O": 1})
+    vacancies.summary("MgO", *undetermined())
+    gallery = draw_gallery(vacancies.store, tmp_path, figures=["formation_energies"])
+    assert (len(gallery.files), gallery.without) == (1, {})
 
 
 def test_without_limits_the_standard_states_are_drawn(vacancies) -> None:
@@ -207,22 +238,23 @@ def test_site_potentials_show_what_the_alignment_is_the_mean_of(vacancies) -> No
         load_site_potentials(vacancies.store, vacancies.vacancy("MgO", "O1", 0, arrays={}))
 
 
-BANDS = np.array([[[-1.0, 0.0, 5.0, 6.0]] * 2])
-FILLING = np.array([[[1.0, 1.0, 0.0, 0.0]] * 2])
+def channel(level: float, occupation: float) -> SpinChannel:
+    vbm, cbm = (EdgeLike(band=band, energy=energy, occupation=1, dissimilarity=0) for band, energy in ((1, 0.0), (3, 5.0)))
+    own = VacancyLevel(band=2, energy=level, occupation=occupation, degeneracy=1, characters={"O": (0.1, 0.2, 0, 0)})
+    return SpinChannel(vbm=vbm, cbm=cbm, vbm_holes=0, cbm_electrons=0, levels=(own,))
 
 
 @pytest.fixture
 def levels(vacancies) -> VacancyDoc:
     """A vacancy with a level 2 eV above the VBM, filled with spin up and half filled with spin down."""
-    vacancies.run("MgO", "5" * 64, BANDS + 0.5, FILLING)
     up, down = ([-1.0, 0.0, level, 5.0, 6.0] for level in (2.0, 2.5))
-    energies = np.array([[up, up], [down, down]]) + 0.5
-    occupations = np.array([[[1, 1, 1, 0, 0]] * 2, [[1, 1, 0.5, 0, 0]] * 2], dtype=float)
-    vacancies.run("MgO", "7" * 64, energies, occupations, material_id="hib-0")
-    return vacancies.vacancy("MgO", "O1", 1, localised_levels=(2.0, 2.5), addresses=ADDRESSES)
-
-
-ADDRESSES = {"supercell": "5" * 64, "vacancy-Va_O1_1": "7" * 64}
+    arrays = {
+        "eigenvalue_energies": np.array([[up, up], [down, down]]),
+        "eigenvalue_occupations": np.array([[[1, 1, 1, 0, 0]] * 2, [[1, 1, 0.5, 0, 0]] * 2], dtype=float),
+        "eigenvalue_kpoints": np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0]]),
+    }
+    channels = (channel(2.0, 1.0), channel(2.5, 0.5))
+    return vacancies.vacancy("MgO", "O1", 1, channels=channels, supercell_gap=5.0, arrays=sheet(1) | arrays)
 
 
 def heights(axes, kind: str) -> list[float]:
@@ -234,6 +266,7 @@ def heights(axes, kind: str) -> list[float]:
 def test_eigenvalues_are_by_spin_from_the_vbm_of_the_supercell(levels, vacancies) -> None:
     figure = drawn(draw_eigenvalues, load_eigenvalues(vacancies.store, levels), "Fm-3m")
     up, down = figure.axes
+    assert [points(axes, "_own")[1].tolist() for axes in figure.axes] == [[2.0], [2.5]]
     assert (up.get_title(), down.get_title()) == ("spin up", "spin down")
     assert heights(up, "occupied")[-2:] == [0.0, 2.0]
     assert heights(up, "half occupied") == []
@@ -241,7 +274,6 @@ def test_eigenvalues_are_by_spin_from_the_vbm_of_the_supercell(levels, vacancies
     assert heights(down, "occupied")[-1] == 0.0
     assert heights(up, "empty")[0] == heights(down, "empty")[0] == 5.0
     for axes in figure.axes:
-        assert points(axes, "_own")[1].tolist() == [2.0, 2.5]
         (gap,) = axes.patches
         assert (gap.get_y(), gap.get_height()) == (0.0, 5.0)
         assert [text.get_text() for text in axes.get_xticklabels()] == ["Γ", "0.5, 0, 0"]
@@ -255,14 +287,12 @@ def test_states_are_named_by_their_occupation() -> None:
     assert state_kinds(occupations).tolist() == [["occupied", "occupied", "half occupied"], ["half occupied", "empty", "empty"]]
 
 
-def test_a_run_that_is_not_there_is_named(levels, vacancies) -> None:
-    lost = levels.model_copy(update={"addresses": {"supercell": "5" * 64}, "reasons": {"vacancy-Va_O1_1": "walltime"}})
-    with pytest.raises(HibanaError, match=r"HIB-150.*no vacancy run; walltime"):
-        load_eigenvalues(vacancies.store, lost)
-    metal = np.ones_like(FILLING) * np.array([[[1, 1, 1, 0]], [[1, 1, 0, 0]]]).swapaxes(0, 1)
-    vacancies.run("MgO", "8" * 64, BANDS, metal)
+def test_without_eigenvalues_there_is_a_reason(levels, vacancies) -> None:
+    lost = levels.model_copy(update={"supercell_gap": None, "edge_reason": "perfect supercell: it has no band gap"})
     with pytest.raises(HibanaError, match=r"HIB-150.*perfect supercell: it has no band gap"):
-        load_eigenvalues(vacancies.store, levels.model_copy(update={"addresses": {**ADDRESSES, "supercell": "8" * 64}}))
+        load_eigenvalues(vacancies.store, lost)
+    with pytest.raises(HibanaError, match=r"HIB-150.*the document has no eigenvalues"):
+        load_eigenvalues(vacancies.store, levels.model_copy(update={"arrays": {}}))
 
 
 def test_the_gallery_has_a_file_for_each_vacancy_and_a_reason_for_each_that_is_missing(levels, vacancies, tmp_path) -> None:
@@ -278,7 +308,7 @@ def test_the_gallery_has_a_file_for_each_vacancy_and_a_reason_for_each_that_is_m
     about = f"MgO {material_id('MgO')}"
     assert gallery.without == {
         f"{about} site_potentials Va_O1_2": "vacancy: killed",
-        f"{about} eigenvalues Va_O1_2": "no supercell run; vacancy: killed",
+        f"{about} eigenvalues Va_O1_2": "vacancy: killed",
     }
     assert all(imread(path).std() > 0.05 for path in gallery.files)
     asked = draw_gallery(vacancies.store, tmp_path / "h", figures=["site_potentials", "bands"])
@@ -319,7 +349,13 @@ def test_recorded_eigenvalues_are_drawn_as_they_were_printed(recorded_pair, vaca
     perfect, defect = recorded_pair("CdTe_supercell_hse", "CdTe_v_Cd_q-2_hse")
     vbm = perfect.eigenvalues[perfect.occupations > 0.5].max()
     gap = perfect.eigenvalues[perfect.occupations < 0.5].min() - vbm
-    vacancy = vacancies.vacancy("CdTe", "O1", 1, addresses=ADDRESSES)
+    diagram = eigenvalue_diagram(band_edge_outcome(perfect, defect, load_protocol("pbesol").defects), defect)
+    arrays = {
+        "eigenvalue_energies": diagram.energies,
+        "eigenvalue_occupations": diagram.occupations,
+        "eigenvalue_kpoints": diagram.kpoints,
+    }
+    vacancy = vacancies.vacancy("CdTe", "O1", 1, supercell_gap=diagram.gap, arrays=arrays)
     figure = drawn(draw_eigenvalues, load_eigenvalues(vacancies.store, vacancy), None)
     for axes, energies, occupations in zip(figure.axes, defect.eigenvalues, defect.occupations, strict=True):
         shown = np.round(energies - vbm, 4)

@@ -46,6 +46,7 @@ def test_a_column_says_what_the_field_says() -> None:
         "meaning": "Vickers hardness.",
         "source": "hardness.hardness",
         "steps": ["indentation"],
+        "allowed": None,
     }
     assert projection(HardnessDoc, "n_tests").dtype == "integer"
     assert projection(HardnessDoc, "status").dtype == "string"

@@ -13,7 +13,10 @@ from hibana.core.units import unit_of
 from hibana.documents.properties import ElectronicDoc
 from hibana.tables.export import export
 
-FILES = {"electronic.parquet", "electronic.csv", "dictionary.json", "README.md", "left_out.csv"}
+FILES = {
+    *("electronic.parquet", "electronic.csv", "structures.jsonl.gz", "left_out.csv"),
+    *("dictionary.json", "manifest.json", "croissant.json", "README.md"),
+}
 
 
 def left_out(folder: Path) -> dict[str, tuple[str, str]]:
@@ -74,10 +77,11 @@ def test_units_and_meanings_travel_with_the_columns(campaign, tmp_path) -> None:
     assert list(columns) == schema.names
     assert columns["vbm"]["unit"] == unit_of(ElectronicDoc, "vbm") == "eV"
     for name, column in columns.items():
-        assert set(column) == {"name", "type", "unit", "meaning", "source", "steps"}
+        assert set(column) == {"name", "type", "unit", "meaning", "source", "steps", "allowed"}
         metadata = {key.decode(): value.decode() for key, value in schema.field(name).metadata.items()}
         metadata.pop("PARQUET:field_id", None)
         steps = {"steps": ",".join(column["steps"])} if column["steps"] else {}
+        assert (metadata.pop("allowed", None) is None) == (column["allowed"] is None)
         assert metadata == {key: column[key] for key in ("unit", "meaning", "source") if column[key] is not None} | steps
     assert columns["gap_class"]["steps"] == ["band", "dos"]
     assert schema.metadata[b"calculator"] == b"vasp"
@@ -95,6 +99,20 @@ def test_two_exports_of_one_state_are_the_same_bytes(campaign, tmp_path) -> None
     rows = pd.read_parquet(tmp_path / "first" / "electronic.parquet")["material_id"].tolist()
     assert rows == sorted(rows)
     assert len(rows) == 4
+
+
+def test_pages_of_documents_join_without_a_seam(campaign, tmp_path, monkeypatch) -> None:
+    """Pages of two documents, with as many rows, one more, and one less; and a collection much shorter than the others."""
+    for number, formula in enumerate(("ZnO", "MgO", "Al", "SnO2", "CaO", "SrO", "BaO")):
+        campaign.complete(formula) if number != 3 else campaign.candidate(formula)
+        campaign.outcome(formula, "failed", "killed") if number == 3 else None
+    export(campaign.store, "electronic", tmp_path / "one")
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    for size in (1, 2, 6, 7, 8):
+        monkeypatch.setattr("hibana.tables.reading.PAGE", size)
+        export(campaign.store, "electronic", tmp_path / str(size))
+        assert {path.name: path.read_bytes() for path in (tmp_path / str(size)).iterdir()} == whole
+    assert left_out(tmp_path / "one") == {"SnO2": ("no_result", "killed")}
 
 
 def test_every_candidate_without_a_row_is_listed_with_its_reason(campaign, tmp_path) -> None:

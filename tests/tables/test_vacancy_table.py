@@ -14,11 +14,11 @@ from test_bulk_tables import run_example
 from bulk_results import site
 from hibana.defects.formation import NoEnergy
 from hibana.documents.sites import SitesDoc
-from hibana.documents.vacancy import GateVerdict
+from hibana.documents.vacancy import EdgeLike, GateVerdict, SpinChannel, VacancyLevel
 from hibana.tables.export import export
 from hibana.tables.oxygen_vacancy import ELEMENTS
 from hibana.tables.registry import TABLES
-from vacancy_results import ATOM, ENERGIES, MOLECULE, VBM_FROM_CORE, VacancyCampaign, binary, states
+from vacancy_results import ATOM, ENERGIES, MOLECULE, VBM_FROM_CORE, VacancyCampaign, binary, sheet, states
 
 HEADER = (
     "formula,full_name,ave_ele_diele,ave_ion_diele,band_gap,cbm_d,cbm_f,cbm_p,cbm_s,formation_energy,vbm_d,vbm_f,vbm_p,vbm_s,"
@@ -80,7 +80,7 @@ def test_a_row_holds_host_site_and_vacancy(full, tmp_path) -> None:
     assert row["formation_energy"] == pytest.approx(-3.0)
     assert (row["chemical_potential_o_rich"], row["chemical_potential_o_poor"]) == (0.0, -6.0)
     assert (row["edge_state"], row["structure_class"], row["supercell_atoms"]) == ("localised", "simple", 64)
-    assert (row["flags"], row["missing"], row["left_out"]) == ([], [], None)
+    assert (row["flags"], row["missing_reasons"], row["left_out"]) == ([], [], None)
 
 
 def test_charged_energies_have_both_references_of_the_fermi_level(full, tmp_path) -> None:
@@ -104,7 +104,7 @@ def test_without_the_core_alignment_only_charged_states_lose_the_published_energ
     assert neutral["vacancy_formation_energy"] == ENERGIES[0]
     assert charged["vacancy_formation_energy"] is None
     assert charged["vacancy_formation_energy_vbm"] == ENERGIES[1]
-    assert charged["missing"] == ["dos: no ZnO"]
+    assert charged["missing_reasons"] == ["dos: no ZnO"]
 
 
 def test_no_weight_is_zero_and_no_descriptor_is_null(full, tmp_path) -> None:
@@ -117,7 +117,7 @@ def test_no_weight_is_zero_and_no_descriptor_is_null(full, tmp_path) -> None:
     for name in (*ELEMENTS, "voronoi_weights", "ave_bec", "nn_ave_eleneg", "wyckoff"):
         assert magnesia[name] is None, name
     assert magnesia["vacancy_formation_energy"] == ENERGIES[0]
-    assert magnesia["missing"] == ["sites: dos: killed"]
+    assert magnesia["missing_reasons"] == ["sites: dos: killed"]
     text = pd.read_csv(tmp_path / "oxygen_vacancy.csv", keep_default_na=False, na_values=[""]).set_index(["formula", "vacancy"])
     assert text.loc[("ZnO", "Va_O1_0"), "Mg"] == 0.0
     assert pd.isna(text.loc[("MgO", "Va_O1_0"), "Mg"])
@@ -140,8 +140,8 @@ def test_a_host_without_some_documents_still_has_its_vacancies(vacancies, tmp_pa
     assert row["vacancy_formation_energy_vbm"] == ENERGIES[2]
     for name in ("ave_ele_diele", "band_gap", "formation_energy", "Mg", "space_group_number", "band_gap_edges"):
         assert row[name] is None, name
-    assert "dielectric: no document" in row["missing"]
-    assert "chemical_potentials: no document" in row["missing"]
+    assert "dielectric: no document" in row["missing_reasons"]
+    assert "chemical_potentials: no document" in row["missing_reasons"]
 
 
 def test_the_error_of_the_alignment_is_the_scatter_of_its_potentials(full, tmp_path) -> None:
@@ -151,6 +151,31 @@ def test_the_error_of_the_alignment_is_the_scatter_of_its_potentials(full, tmp_p
     errors = {charge: rows(tmp_path)["MgO", f"Va_O1_{charge}"]["alignment_error"] for charge in (0, 1, 2)}
     assert errors == {0: 0.0, 1: pytest.approx(0.02, rel=1e-4), 2: pytest.approx(0.08, rel=1e-4)}
     assert rows(tmp_path)["ZnO", "Va_O1_1"]["alignment_error"] is None
+    alone = {name: array[-1:] for name, array in sheet(1).items()}
+    full.vacancy("MgO", "O1", 1, arrays=alone)
+    export(full.store, "oxygen_vacancy", tmp_path / "alone")
+    assert rows(tmp_path / "alone")["MgO", "Va_O1_1"]["alignment_error"] is None, "one atom has no scatter"
+
+
+def test_levels_have_their_occupations_and_participations(full, tmp_path) -> None:
+    edge = EdgeLike(band=0, energy=0.0, occupation=1.0, dissimilarity=0.0)
+
+    def channel(energy: float, occupation: float, participation: float | None) -> SpinChannel:
+        about = {"band": 1, "degeneracy": 1, "characters": {"Mg": (0.1, 0.0, 0.0, 0.0)}}
+        level = VacancyLevel(**about, energy=energy, occupation=occupation, participation=participation)
+        return SpinChannel(vbm=edge, cbm=edge, vbm_holes=0.0, cbm_electrons=0.0, levels=(level,))
+
+    full.vacancy("MgO", "O1", 1, localised_levels=(2.0, 2.5), channels=(channel(2.0, 1.0, 0.7), channel(2.5, 0.0, 0.6)))
+    full.vacancy("MgO", "O1", 2, localised_levels=(2.0,), channels=(channel(2.0, 0.0, None),))
+    export(full.store, "oxygen_vacancy", tmp_path)
+    one, two = (rows(tmp_path)["MgO", f"Va_O1_{charge}"] for charge in (1, 2))
+    assert (one["localised_levels"], one["level_occupations"], one["level_participations"]) == (
+        [2.0, 2.5],
+        [1.0, 0.0],
+        [0.7, 0.6],
+    )
+    assert (two["level_occupations"], two["level_participations"]) == ([0.0], None)
+    assert rows(tmp_path)["MgO", "Va_O1_0"]["level_occupations"] is None
 
 
 def test_formation_energies_of_the_host_by_the_oxygen_reference_used(full, tmp_path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -218,6 +219,32 @@ def test_the_walltime_stops_a_run_cleanly(recorded, tmp_path):
     assert read_run(tmp_path)[0].status == "walltime"
     assert starts(tmp_path) == 1
     assert os.environ == before
+
+
+def test_a_notice_stops_a_run_that_has_no_walltime(recorded, tmp_path):
+    """Behind the electronic step, whatever the run is: a queue that gives notice leaves little time."""
+    run, source = recorded / "vasp_runs" / "V2O5_relax_pbesolU", recorded / "vasp_errors" / "unconverged_ionic"
+    notice, asked = threading.Event(), []
+
+    def give_notice() -> None:
+        assert wait_for(lambda: (tmp_path / "starts.txt").exists())
+        notice.set()
+        asked.append(wait_for(lambda: "LABORT" in text_of(tmp_path / "STOPCAR")))
+
+    other = threading.Thread(target=give_notice)
+    other.start()
+    report = start(inputs_of(run), tmp_path, fake("--first", "stop", "--outputs", source), notice=notice)
+    other.join()
+    assert asked == [True]
+    assert (report.status_hint, report.failure, report.corrections) == ("walltime", None, ())
+    assert read_run(tmp_path)[0].status == "walltime"
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def test_a_deaf_vasp_and_its_children_are_ended_when_an_error_shows(relaxation, recorded, tmp_path, monkeypatch):

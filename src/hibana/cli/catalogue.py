@@ -16,13 +16,14 @@ ROOMS = {
     "vasp": range(50, 70),
     "store": range(70, 90),
     "flows": range(90, 110),
-    "launch": range(110, 130),
+    "launch": (*range(110, 130), *range(240, 260)),
     "tables": range(130, 150),
     "report": range(150, 160),
     "cli": range(160, 180),
     "rehearsal": range(180, 210),
     "properties": range(210, 220),
     "defects": range(220, 240),
+    "learn": range(260, 290),
 }
 """The numbers each room may use."""
 

@@ -24,7 +24,7 @@ LaunchpadOption = Annotated[
         help="FireWorks launchpad file that names the database; default: HIBANA_LAUNCHPAD, then FireWorks' own search.",
     ),
 ]
-CalculatorOption = Annotated[str | None, typer.Option("--calculator", "-c", help="vasp or gpaw-rehearsal.")]
+CalculatorOption = Annotated[str | None, typer.Option("--calculator", "-c", help="vasp, gpaw-rehearsal or synthetic.")]
 ProtocolOption = Annotated[str | None, typer.Option("--protocol", "-p", help="Name of the protocol.")]
 ProtocolVersionOption = Annotated[int | None, typer.Option("--protocol-version", help="Version of the protocol.")]
 

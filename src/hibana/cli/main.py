@@ -8,24 +8,47 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+import hibana.cli.learn_cluster
+import hibana.cli.learn_features
+import hibana.cli.learn_generate
+import hibana.cli.learn_ilr
+import hibana.cli.learn_regress
+import hibana.cli.learn_simulate
+import hibana.cli.learn_spectra
+import hibana.cli.learn_substitute  # noqa: F401
 from hibana import __version__
 from hibana.cli.console import print_error
+from hibana.cli.cost import cost
 from hibana.cli.diagnose import diagnose
+from hibana.cli.diff import diff
+from hibana.cli.doctor import doctor
 from hibana.cli.errors import errors
 from hibana.cli.export import export
+from hibana.cli.failures import failures
 from hibana.cli.figures import figures
+from hibana.cli.init import init
 from hibana.cli.inputs import inputs
+from hibana.cli.learn import learn_app
+from hibana.cli.loop import loop
+from hibana.cli.priority import priority
 from hibana.cli.query import query
 from hibana.cli.read import read
 from hibana.cli.rebuild import rebuild
+from hibana.cli.reconcile import reconcile
+from hibana.cli.rehearse import rehearse
+from hibana.cli.relay import relay_app
 from hibana.cli.run import run
+from hibana.cli.screen import screen
+from hibana.cli.split import split
+from hibana.cli.status import status
 from hibana.cli.store import store_app
 from hibana.cli.submit import submit
 from hibana.cli.summary import summary
+from hibana.cli.vacancies import vacancies
 from hibana.cli.why import why
 from hibana.core.errors import HibanaError
 
@@ -33,9 +56,10 @@ USER_ERROR = 2
 """Exit code of a user's mistake, the same as for an option that does not exist."""
 
 VERBS = {
+    "A site": (init, doctor),
     "One run": (inputs, read, diagnose),
-    "A campaign": (submit, run, why),
-    "Results": (query, export, figures, summary),
+    "A campaign": (screen, submit, run, priority, loop, reconcile, status, failures, cost, why, rehearse),
+    "Results": (query, export, diff, split, figures, summary, vacancies),
 }
 
 app = typer.Typer(
@@ -66,6 +90,8 @@ def _hibana(
 for _panel, _verbs in VERBS.items():
     for _verb in _verbs:
         app.command(rich_help_panel=_panel)(_verb)
+app.add_typer(learn_app, name="learn", rich_help_panel="Results")
+app.add_typer(relay_app, name="relay", rich_help_panel="A site")
 app.add_typer(store_app, name="store", rich_help_panel="Upkeep")
 for _verb in (rebuild, errors):
     app.command(rich_help_panel="Upkeep")(_verb)
@@ -83,5 +109,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=words, prog_name="hibana")
     except HibanaError as error:
-        print_error(error, as_json="--json" in words)
-        sys.exit(USER_ERROR)
+        _stop(error, words)
+    except Exception as error:
+        if type(error).__name__ != "FWConfigurationError":  # of FireWorks, which then refuses to be imported
+            raise
+        from hibana.launch.errors import CONFIG_TRAP
+
+        _stop(CONFIG_TRAP.error(str(error)), words)
+
+
+def _stop(error: HibanaError, words: Sequence[str]) -> NoReturn:
+    print_error(error, as_json="--json" in words)
+    sys.exit(USER_ERROR)

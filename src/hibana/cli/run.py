@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from hibana.cli.console import JsonOption, LaunchpadOption, errors, output, prin
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from hibana.launch.packers import Pack
     from hibana.launch.worker import Progress
 
 FOUND_ERRORS = 1
@@ -30,7 +31,21 @@ def run(
     ] = None,
     directory: Annotated[Path, typer.Option("--directory", "-d", help="Where the jobs run.")] = Path("launches"),
     timeout: Annotated[
-        float | None, typer.Option("--timeout", "-t", min=1, help="Seconds after which to stop; runs go on the next time.")
+        float | None,
+        typer.Option("--timeout", "-t", min=1, help="Seconds after which to stop; in a job of a queue at its end at the latest."),
+    ] = None,
+    cores: Annotated[
+        str | None,
+        typer.Option("--cores", help="Cores that runs of different sizes share, a number or 'all'; instead of --workers."),
+    ] = None,
+    resources: Annotated[
+        Path | None,
+        typer.Option("--resources", help="With --cores: table of the site (YAML), how many cores a cell gets."),
+    ] = None,
+    pin: Annotated[bool, typer.Option("--pin/--no-pin", help="With --cores: whether each run gets CPUs of its own.")] = True,
+    relay: Annotated[
+        Path | None,
+        typer.Option("--relay", help="Folder of a relay (hibana relay) by which vasp_cmd runs the code; cores and end are its."),
     ] = None,
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
@@ -39,12 +54,17 @@ def run(
 
     Ctrl-C stops cleanly; hibana run again goes on. Exit code 1 if jobs ended with an error.
 
+    With --cores runs of different sizes share an allocation: in strict order of priority, the largest that fits first.
+
     Example: hibana run --workers 2 --fworker fw_config/local/my_fworker.yaml
     """
     from hibana.launch.launchpad import HibanaLaunchPad
     from hibana.launch.worker import run_workers
     from hibana.store.launchpad_file import find_launchpad_file
 
+    if relay is not None:
+        cores, timeout = _by_relay(relay, cores, timeout)
+    pack = None if cores is None else _pack(cores, resources, pin=pin and relay is None)
     path = find_launchpad_file(launchpad)
     here = Path("my_fworker.yaml")
     with _shown(quiet=as_json) as show:
@@ -56,12 +76,16 @@ def run(
             directory=directory,
             timeout=timeout,
             on_progress=show,
+            pack=pack,
+            relay=relay,
         )
     if as_json:
         print_json(summary.as_dict())
     else:
         counts = ", ".join(f"{count} {state}" for state, count in summary.counts.items()) or "nothing to run"
         output().print(f"{counts} after {summary.seconds:.0f} s", markup=False)
+        if summary.packing is not None:
+            _print_packing(summary.packing)
         if summary.stopped:
             errors().print("stopped; hibana run goes on where this one ended", markup=False)
         if summary.counts.get("FIZZLED"):
@@ -70,6 +94,39 @@ def run(
         raise typer.Exit(INTERRUPTED)
     if summary.counts.get("FIZZLED"):
         raise typer.Exit(FOUND_ERRORS)
+
+
+def _pack(cores: str, resources: Path | None, *, pin: bool) -> Pack:
+    from hibana.flows.resources import read_resources
+    from hibana.launch.cores import allocated_cores
+    from hibana.launch.packers import Pack
+
+    if cores != "all" and not (cores.isdecimal() and int(cores) > 0):
+        raise typer.BadParameter(f"{cores!r} is neither a number above 0 nor 'all'", param_hint="--cores")
+    number = allocated_cores() if cores == "all" else int(cores)
+    return Pack(number, None if resources is None else read_resources(resources), pin)
+
+
+def _by_relay(relay: Path, cores: str | None, timeout: float | None) -> tuple[str, float | None]:
+    """Cores and seconds that a relay has, as far as no fewer were asked for."""
+    import time
+
+    from hibana.launch.relay import find_relay, silent_seconds
+
+    found = find_relay(relay, silent_seconds())
+    limits = [limit for limit in (timeout, None if found.ends is None else found.ends - time.time()) if limit is not None]
+    return cores if cores not in (None, "all") else str(found.cores), min(limits, default=None)
+
+
+def _print_packing(packing: Mapping[str, Any]) -> None:
+    output().print(
+        f"{packing['runs']} runs, at most {packing['most_at_once']} at a time, used {packing['core_seconds_used']:.0f} of "
+        f"{packing['core_seconds_available']:.0f} core-seconds of {packing['cores']} cores: {packing['occupancy']:.1%}",
+        markup=False,
+    )
+    for key, why in (("too_large", "need more cores"), ("too_long", "would have taken longer than was left")):
+        if packing[key]:
+            errors().print(f"{packing[key]} runs that are ready {why}", markup=False)
 
 
 @contextmanager

@@ -55,8 +55,11 @@ def _print_entry(entry: Entry) -> None:
             console.print(f"    {part.name}: {part.status}: {part.reason}", markup=False)
     for failure in entry.failures:
         console.print(f"    {failure.task}: {failure.status}: {failure.reason}\n      in {failure.directory}", markup=False)
+        console.print(f"      {failure.hint}", markup=False)
     for job in entry.jobs:
         console.print(f"    {job.fw_id:>5} {job.state:<9} {job.name}", markup=False)
         if job.error:
             indented = job.error.replace("\n", "\n            ")
-            console.print(f"            {indented}\n            in {job.directory}", markup=False)
+            console.print(f"            {indented}\n            in {job.directory}\n            {job.hint}", markup=False)
+        if job.lease:
+            console.print(f"            {job.lease}", markup=False)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hibana.defects.band_edges import NoStates
 from hibana.defects.charge_states import ChargeState
 from hibana.defects.correction import Correction, NoCorrection, extended_fnv
-from hibana.defects.edge_outcome import BandEdgeOutcome, band_edge_outcome
+from hibana.defects.edge_outcome import BandEdgeOutcome, EigenvalueDiagram, band_edge_outcome, eigenvalue_diagram
 from hibana.defects.entries import VacancyEntry, vacancy_entries
 from hibana.defects.formation import FormationEnergy, GapEdges, NoEnergy, formation_energy, gap_edges
 from hibana.defects.gate import Refusal, refusals_of
@@ -32,6 +33,10 @@ Array = NDArray[np.float64]
 
 SUPERCELL, VACANCY = "supercell", "vacancy"
 """Steps: the perfect supercell, and the vacancies, ``vacancy-Va_O1_0``."""
+
+RELAXED_SYMPREC, RELAXED_ANGLE_TOLERANCE = 0.1, 5.0
+"""Tolerances of the symmetry of a relaxed vacancy in Å and degrees, pydefect's: after displacements at random a relaxation to
+VASP's usual forces leaves more than the noise of a crystal."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class VacancyAnalysis:
         Correction of the energy, change of the structure, and where its electrons are.
     energy, other
         Formation energy by the oxygen reference used, and by the other one.
+    diagram
+        Eigenvalues around the gap.
     """
 
     entry: VacancyEntry
@@ -97,6 +104,7 @@ class VacancyAnalysis:
     correction: Correction | NoCorrection | None = None
     change: StructureChange | NotComparable | None = None
     outcome: BandEdgeOutcome | None = None
+    diagram: EigenvalueDiagram | NoStates | None = None
 
     @property
     def state(self) -> ChargeState:
@@ -186,7 +194,7 @@ def analyse(evidence: Evidence, host: Host, entry: VacancyEntry) -> VacancyAnaly
         return VacancyAnalysis(entry, run, run, run)
     if isinstance(perfect, NoEnergy):
         return VacancyAnalysis(entry, run, perfect, perfect)
-    rule, symmetry = evidence.protocol.defects, evidence.protocol.symmetry
+    rule = evidence.protocol.defects
     correction = extended_fnv(entry.charge, perfect, run, host.epsilon, rule)
     change = structure_change(
         perfect.crystal,
@@ -194,8 +202,8 @@ def analyse(evidence: Evidence, host: Host, entry: VacancyEntry) -> VacancyAnaly
         run.crystal,
         mapping_distance=rule.mapping_distance,
         neighbour_factor=rule.displacement_cutoff,
-        symprec=symmetry.symprec,
-        angle_tolerance=symmetry.angle_tolerance,
+        symprec=RELAXED_SYMPREC,
+        angle_tolerance=RELAXED_ANGLE_TOLERANCE,
     )
     used, other = (
         formation_energy(
@@ -210,7 +218,7 @@ def analyse(evidence: Evidence, host: Host, entry: VacancyEntry) -> VacancyAnaly
         for convention in (host.oxygen.used, host.oxygen.other)
     )
     outcome = band_edge_outcome(perfect, run, rule)
-    return VacancyAnalysis(entry, run, used, other, correction, change, outcome)
+    return VacancyAnalysis(entry, run, used, other, correction, change, outcome, eigenvalue_diagram(outcome, run))
 
 
 def _run(evidence: Evidence, step: str) -> DefectRun | NoEnergy:

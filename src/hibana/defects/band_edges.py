@@ -9,6 +9,7 @@ here they are those of the channel that has the edge.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,20 +123,28 @@ class FoundEdge:
 
     Parameters
     ----------
-    band
-        In the order of energy, from 0.
+    band, kpoint
+        Band in the order of energy, and k-point in that of the run; from 0.
     energy
         Above the VBM of the perfect supercell, eV.
     occupation
         0 to 1.
     dissimilarity
         Sum of the differences of the projections.
+    site_shares
+        (n_sites,) share of each site in the projections, sum 1; None if the projections onto sites are not known.
     """
 
     band: int
+    kpoint: int
     energy: float
     occupation: float
     dissimilarity: float
+    site_shares: Array | None = None
+
+    def participation(self, sites: Sequence[int]) -> float | None:
+        """Share of some sites in the projections: pydefect's participation ratio for the neighbours of the defect."""
+        return participation(self.site_shares, sites)
 
 
 def run_bands(run: DefectRun) -> Bands | NoStates:
@@ -294,11 +303,16 @@ def find_edges(
         index = int(alike[-1] if name == "VBM" else alike[0])
         band = near.start + index
         occupation = float(states.bands.occupations[spin, at, band])
-        found.append(FoundEdge(band, float(levels[index]), occupation, float(differences[index])))
+        found.append(FoundEdge(band, at, float(levels[index]), occupation, float(differences[index])))
     vbm, cbm = found
     if cbm.band <= vbm.band:
         return NoStates(f"the state like the CBM is not above the one like the VBM in the {channel(spin)} channel")
     return vbm, cbm
+
+
+def participation(site_shares: Array | None, sites: Sequence[int]) -> float | None:
+    """Part of a state that is on some sites; None if its shares are not known or there are no such sites."""
+    return None if site_shares is None or not len(sites) else float(site_shares[list(sites)].sum())
 
 
 def channel(spin: int) -> str:

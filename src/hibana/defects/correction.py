@@ -113,9 +113,12 @@ class Correction:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation of the residuals outside the sphere, V; |charge| times it is how sure the alignment is."""
+        """Standard deviation of the residuals outside the sphere, V; |charge| times it is how sure the alignment is.
+
+        One residual says nothing of that: None.
+        """
         residuals = np.empty(0) if self.sheet is None else self.sheet.residuals
-        return float(residuals.std()) if len(residuals) else None
+        return float(residuals.std()) if len(residuals) > 1 else None
 
 
 def extended_fnv(

@@ -7,11 +7,13 @@ from typing import Any
 
 from hibana.defects.analysis import SUPERCELL, VACANCY, Host, NoHost, analyses, host_of, host_supercell
 from hibana.defects.charge_states import ChargeState, site_energies, site_levels
+from hibana.defects.competing import OwnPhases, diagram_flags, in_words, own_phases
+from hibana.defects.core_reference import aligned, core_alignment
 from hibana.defects.formation import GapEdges, NoEnergy
 from hibana.defects.host_energies import host_potentials, oxygen_energies
 from hibana.defects.supercell import HostSupercell
 from hibana.defects.vacancy_document import build_vacancy, general_steps, host_steps, why_not
-from hibana.documents.chemical_potentials import OXYGEN_STEPS, ChemicalPotentialDoc, ChemicalPotentials
+from hibana.documents.chemical_potentials import OXYGEN_STEPS, ChemicalPotentialDoc, ChemicalPotentials, Diagram
 from hibana.documents.properties import PropertyStatus
 from hibana.documents.vacancy import GateVerdict, SupercellDoc, VacancySite, VacancySummaryDoc
 from hibana.properties.consistency import run_flags
@@ -29,8 +31,7 @@ def build_vacancy_documents(evidence: Evidence) -> tuple[Built, ...]:
     evidence
         With runs under ``supercell`` and ``vacancy-<full name>``, those of the bulk crystal, and the user's table of energies.
     """
-    asked = {step.partition("-")[0] for step in (*evidence.tasks, *evidence.reasons)}
-    if not evidence.tasks or asked.isdisjoint((SUPERCELL, VACANCY)):
+    if not asks_for_vacancies(evidence):
         return ()
     supercell = host_supercell(evidence)
     first = build_supercell(evidence, supercell)
@@ -38,12 +39,19 @@ def build_vacancy_documents(evidence: Evidence) -> tuple[Built, ...]:
         return (first,)
     host = host_of(evidence, supercell)
     potentials = host_potentials(evidence, host.oxygen)
+    alignment = core_alignment(evidence, host.edges)
     states, vacancies = [], []
     for found in analyses(evidence, host):
-        vacancies.append(build_vacancy(evidence, host, found))
+        vacancies.append(aligned(build_vacancy(evidence, host, found), alignment))
         states.append(found.state)
     summary = build_summary(evidence, host, states, potentials)
     return (first, build_chemical_potentials(evidence, potentials), *vacancies, summary)
+
+
+def asks_for_vacancies(evidence: Evidence) -> bool:
+    """Whether vacancies of the material were asked for, and something of it was calculated."""
+    asked = {step.partition("-")[0] for step in (*evidence.tasks, *evidence.reasons)}
+    return bool(evidence.tasks) and not asked.isdisjoint((SUPERCELL, VACANCY))
 
 
 def build_supercell(evidence: Evidence, supercell: HostSupercell | NoHost | None = None) -> Built:
@@ -118,7 +126,8 @@ def build_vacancies(evidence: Evidence) -> tuple[Built, ...]:
     if isinstance(supercell, NoHost):
         return ()
     host = host_of(evidence, supercell)
-    return tuple(build_vacancy(evidence, host, found) for found in analyses(evidence, host))
+    alignment = core_alignment(evidence, host.edges)
+    return tuple(aligned(build_vacancy(evidence, host, found), alignment) for found in analyses(evidence, host))
 
 
 def build_chemical_potentials(evidence: Evidence, potentials: ChemicalPotentials | None = None) -> Built:
@@ -134,18 +143,17 @@ def build_chemical_potentials(evidence: Evidence, potentials: ChemicalPotentials
     found = host_potentials(evidence, oxygen_energies(evidence)) if potentials is None else potentials
     diagram = found.diagram(found.oxygen.used)
     table = evidence.energies
-    status: PropertyStatus = "unavailable"
-    reason: str | None = "no table of energies of competing phases was given"
-    if diagram is not None:
-        above = diagram.energy_above_hull
-        status = "unavailable" if above is None else ("complete" if diagram.status == "stable" else "partial")
-        reason = None if diagram.status == "stable" else f"{diagram.status.replace('_', ' ')}: {diagram.reason}"
+    own = None if table is not None else own_phases(evidence)
+    status, reason = _potential_status(diagram, found, own)
     cutoffs = {item.cutoff for item in table.phases} if table is not None else set()
+    if own is not None and diagram is not None:
+        cutoffs = {own.host.conditions.cutoff}
     limits = {} if diagram is None else {item.name: item.chemical_potentials["O"] for item in diagram.limits}
     document = ChemicalPotentialDoc(
-        **evidence.head(*OXYGEN_STEPS.values(), "structure_opt"),
+        **evidence.head(*OXYGEN_STEPS.values(), "structure_opt", *(() if own is None else own.steps)),
         status=status,
         reason=reason,
+        flags=() if status == "unavailable" else diagram_flags(found),
         chemical_potentials=found,
         energy_above_hull=None if diagram is None else diagram.energy_above_hull,
         chemical_potential_o_rich=limits.get("O-rich"),
@@ -155,6 +163,21 @@ def build_chemical_potentials(evidence: Evidence, potentials: ChemicalPotentials
         given=table,
     )
     return Built(document)
+
+
+def _potential_status(
+    diagram: Diagram | None, found: ChemicalPotentials, own: OwnPhases | None
+) -> tuple[PropertyStatus, str | None]:
+    """Status and reason by the diagram of the reference used; the value is the host's energy above the other phases."""
+    if diagram is None:
+        why = "no table of energies of competing phases was given"
+        if own is not None:
+            why += f", and of {', '.join(own.lacking)} none at {own.host.conditions.cutoff:g} eV is in the store"
+        return "unavailable", "; ".join((why, *(f"{item.formula}: {item.reason}" for item in found.left_out)))
+    lacking = [f"{item.formula}: {item.reason}" for item in found.left_out if item.asked]
+    if diagram.status != "stable":
+        return ("unavailable" if diagram.energy_above_hull is None else "partial"), in_words(diagram)
+    return ("partial", f"without {'; '.join(lacking)}") if lacking else ("complete", None)
 
 
 def build_summary(evidence: Evidence, host: Host, states: Sequence[ChargeState], potentials: ChemicalPotentials) -> Built:
@@ -182,6 +205,7 @@ def build_summary(evidence: Evidence, host: Host, states: Sequence[ChargeState],
         **evidence.head(*steps, *host_steps(edges), *general_steps(evidence)),
         status=status,
         reason=_said(without),
+        flags=diagram_flags(potentials),
         oxygen_reference=host.oxygen.used,
         oxygen_difference=host.oxygen.difference,
         chemical_potentials=potentials,

@@ -8,7 +8,7 @@ than a supercell: the energy of such a perturbed host state says nothing of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,11 @@ from hibana.defects.band_edges import (
     find_edges,
     host_edges,
     near_bands,
+    participation,
     run_bands,
     run_states,
 )
-from hibana.defects.run import DefectRun
+from hibana.defects.run import DefectRun, SiteWeights
 from hibana.documents.vacancy import EdgeState
 from hibana.protocol.protocol import DefectRule
 
@@ -35,22 +36,6 @@ Array = NDArray[np.float64]
 
 DEGENERATE = 0.01
 """Levels of one spin nearer than this to the next are one degenerate level, eV."""
-
-
-@dataclass(frozen=True)
-class SiteWeights:
-    """Projections of some bands onto single sites.
-
-    Parameters
-    ----------
-    bands
-        (m,) bands as numbered in the tables of the run, from 0.
-    weights
-        (nspin, nk, m, n_sites) projections, all orbitals summed.
-    """
-
-    bands: NDArray[np.intp]
-    weights: Array
 
 
 @dataclass(frozen=True)
@@ -83,7 +68,7 @@ class LocalisedLevel:
 
     def participation(self, sites: Sequence[int]) -> float | None:
         """Share of some sites in the projections: pydefect's participation ratio for the neighbours of the defect."""
-        return None if self.site_shares is None else float(self.site_shares[list(sites)].sum())
+        return participation(self.site_shares, sites)
 
 
 @dataclass(frozen=True)
@@ -181,9 +166,7 @@ class EigenvalueDiagram:
     first_band: int
 
 
-def band_edge_outcome(
-    perfect: DefectRun, defect: DefectRun, rule: DefectRule, *, sites: SiteWeights | None = None
-) -> BandEdgeOutcome:
+def band_edge_outcome(perfect: DefectRun, defect: DefectRun, rule: DefectRule) -> BandEdgeOutcome:
     """Decide where the electrons of a defect are.
 
     Whatever is missing, or not found again, makes the outcome undetermined.
@@ -196,8 +179,6 @@ def band_edge_outcome(
         Run of the supercell with the defect.
     rule
         Energy window and dissimilarity of a state like a band edge, and number of carriers of a perturbed host state.
-    sites
-        Projections of the defect's states onto sites, for their shares in its levels.
     """
     host = host_edges(perfect)
     if isinstance(host, NoStates):
@@ -214,7 +195,7 @@ def band_edge_outcome(
         edges = find_edges(states, energies, host, near, spin, rule)
         if isinstance(edges, NoStates):
             return BandEdgeOutcome("undetermined", edges.reason, host=host)
-        channels.append(_channel_edges(states, energies, spin, *edges, sites))
+        channels.append(_channel_edges(states, energies, spin, *edges, defect.site_weights))
     kind, reason = _verdict(channels, rule.edge_occupation)
     return BandEdgeOutcome(kind, reason, tuple(channels), host)
 
@@ -265,8 +246,8 @@ def _channel_edges(
 ) -> ChannelEdges:
     filling = states.bands.weights @ states.bands.occupations[spin]
     return ChannelEdges(
-        vbm=vbm,
-        cbm=cbm,
+        vbm=_with_shares(vbm, states.bands, spin, sites),
+        cbm=_with_shares(cbm, states.bands, spin, sites),
         vbm_holes=float((1 - filling[: vbm.band + 1]).sum()),
         cbm_electrons=float(filling[cbm.band :].sum()),
         levels=_levels(states, energies, spin, slice(vbm.band + 1, cbm.band), sites),
@@ -293,16 +274,24 @@ def _levels(states: States, energies: Array, spin: int, bands: slice, sites: Sit
     )
 
 
+def _with_shares(edge: FoundEdge, bands: Bands, spin: int, sites: SiteWeights | None) -> FoundEdge:
+    return edge if sites is None else replace(edge, site_shares=_shares_at(bands, spin, edge.kpoint, edge.band, sites))
+
+
 def _site_shares(bands: Bands, spin: int, band: int, sites: SiteWeights) -> Array | None:
-    """Shares averaged over the k-points; None if the band is not among those known, or its projections hold nothing."""
-    shares = []
-    for at, place in enumerate(bands.order[spin, :, band]):
-        known = np.flatnonzero(sites.bands == place)
-        weights = sites.weights[spin, at, known[0]] if known.size else np.zeros(1)
-        if weights.sum() <= 0:
-            return None
-        shares.append(weights / weights.sum())
-    return np.asarray(bands.weights @ np.array(shares))
+    """Shares averaged over the k-points; None if they are not known at one of them."""
+    shares = [_shares_at(bands, spin, at, band, sites) for at in range(len(bands.kpoints))]
+    known = [values for values in shares if values is not None]
+    return np.asarray(bands.weights @ np.array(known)) if len(known) == len(shares) else None
+
+
+def _shares_at(bands: Bands, spin: int, at: int, band: int, sites: SiteWeights) -> Array | None:
+    """Shares at one k-point; None if the band is not among those known, or its projections hold nothing."""
+    known = np.flatnonzero(sites.bands == bands.order[spin, at, band])
+    if not known.size or spin >= len(sites.weights) or at >= sites.weights.shape[1]:
+        return None
+    weights = sites.weights[spin, at, known[0]]
+    return np.asarray(weights / weights.sum()) if weights.sum() > 0 else None
 
 
 def _verdict(channels: Sequence[ChannelEdges], limit: float) -> tuple[EdgeState, str | None]:

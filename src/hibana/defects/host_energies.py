@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hibana.defects.chemical_potentials import chemical_potentials
+from hibana.defects.competing import own_phases, own_potentials
 from hibana.defects.energy_table import read_energy_table
 from hibana.defects.oxygen import oxygen_references, references_of
 from hibana.defects.phases import Conditions, PhaseEnergy, amounts_of, conditions_of, phase_of, reduced_formula
@@ -93,14 +94,15 @@ def oxygen_energies(evidence: Evidence) -> OxygenReferences:
 
 
 def host_potentials(evidence: Evidence, oxygen: OxygenReferences) -> ChemicalPotentials:
-    """Chemical potentials for which a host is stable, by the user's table; without one there are no diagrams.
+    """Chemical potentials for which a host is stable, by the user's table, without one by the phases that hibana has relaxed.
 
     Among total energies that of oxygen is the table's own, if it has one, so that all are of one cutoff. The host's energy is
     the table's, or that of the relaxation where the table does not say that it was calculated otherwise.
     """
     phases = phases_of(evidence.energies)
     if not phases:
-        return ChemicalPotentials(oxygen=oxygen)
+        own = own_phases(evidence)
+        return ChemicalPotentials(oxygen=oxygen) if own is None else own_potentials(own, oxygen)
     target: str | PhaseEnergy = reduced_formula(amounts_of(evidence.material.formula))
     if phases[0].kind == "formation":
         return chemical_potentials(phases, target, oxygen)

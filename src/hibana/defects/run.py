@@ -19,6 +19,22 @@ PRINTED = 4
 
 
 @dataclass(frozen=True)
+class SiteWeights:
+    """Projections of some bands onto single sites.
+
+    Parameters
+    ----------
+    bands
+        (m,) bands as numbered in the tables of the run, from 0.
+    weights
+        (nspin, nk, m, n_sites) projections, all orbitals summed.
+    """
+
+    bands: NDArray[np.intp]
+    weights: Array
+
+
+@dataclass(frozen=True)
 class DefectRun:
     """A run of a supercell.
 
@@ -46,6 +62,8 @@ class DefectRun:
         (nspin, nk, nbands); eV, and 0 to 1.
     projections
         (nspin, nk, nbands, n_elements, 4) by element, in the order of their first appearance, and s p d f.
+    site_weights
+        The same of single sites, of the bands around the gap.
     missing
         Why something above is None, by its name.
     """
@@ -65,6 +83,7 @@ class DefectRun:
     eigenvalues: Array | None = None
     occupations: Array | None = None
     projections: Array | None = None
+    site_weights: SiteWeights | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -108,6 +127,7 @@ def defect_run(run: RunDoc, array: Callable[[ArrayRef], NDArray[np.generic]]) ->
         eigenvalues=_array(run, "eigenvalues", array, missing, PRINTED),
         occupations=_array(run, "occupations", array, missing, PRINTED),
         projections=_array(run, "projections", array, missing, PRINTED),
+        site_weights=_site_weights(run, array, missing),
         missing=missing,
     )
     numbers = {
@@ -118,6 +138,18 @@ def defect_run(run: RunDoc, array: Callable[[ArrayRef], NDArray[np.generic]]) ->
     }
     missing |= {name: why for name, why in numbers.items() if getattr(found, name) is None}
     return found
+
+
+def _site_weights(run: RunDoc, array: Callable[[ArrayRef], NDArray[np.generic]], missing: dict[str, str]) -> SiteWeights | None:
+    """Site weights; they are sums of printed numbers and have their decimals."""
+    weights = _array(run, "site_weights", array, missing, PRINTED)
+    bands = None if weights is None else _array(run, "site_weight_bands", array, missing)
+    if weights is None or bands is None:
+        return None
+    if weights.ndim != 4 or bands.ndim != 1 or weights.shape[2:] != (len(bands), len(run.final.species)):
+        missing["site_weights"] = "the site weights are not of the sites of the run"
+        return None
+    return SiteWeights(bands.astype(np.intp), weights)
 
 
 def _array(

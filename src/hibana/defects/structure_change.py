@@ -172,7 +172,8 @@ def structure_change(
     involved = {perfect.species[site] for site in removed} | {final.species[site] for site in inserted}
     defect_type = _defect_type(len(removed), len(inserted), len(substituted), len(involved))
     same = not (from_initial.removed or from_initial.inserted)
-    before, after = (_rotations(cell, symprec, angle_tolerance) for cell in (initial, final))
+    holes = _hole(map_sites(initial, perfect, mapping_distance), initial, perfect), _hole(mapping, final, perfect)
+    before, after = (_rotations(cell, hole, symprec, angle_tolerance) for cell, hole in zip((initial, final), holes, strict=True))
     return StructureChange(
         kind=_kind(defect_type, same),
         defect_type=defect_type,
@@ -239,14 +240,37 @@ def _kind(defect_type: DefectType, same_configuration: bool) -> ChangeKind:
     return "simple" if same_configuration and defect_type != "unknown" else "reconstructed"
 
 
-def _rotations(crystal: Crystal, symprec: float, angle_tolerance: float) -> tuple[str | None, frozenset[bytes] | None]:
-    """Point group of a cell without moments, and its rotations in the cell's own axes."""
-    from hibana.structures.convert import to_pymatgen
-    from hibana.structures.symmetry import kind_cell, symmetry_dataset
+def _hole(mapping: SiteMapping, crystal: Crystal, perfect: Crystal) -> Array | None:
+    """Place (3,) that every symmetry operation of a cell with one defect leaves as it is; None without a defect.
 
-    structure = to_pymatgen(crystal.model_copy(update={"magmoms": None}))
+    The mean displacement of the atoms, which is as symmetric as the cell, takes off what is left of a drift.
+    """
+    centre = defect_centre(mapping, crystal, perfect)
+    sites = np.flatnonzero(mapping.partners != NO_PARTNER)
+    if centre is None or not sites.size:
+        return centre
+    steps = np.array(crystal.frac_coords)[sites] - np.array(perfect.frac_coords)[mapping.partners[sites]]
+    return np.asarray(centre + (steps - np.rint(steps)).mean(axis=0))
+
+
+def _rotations(
+    crystal: Crystal, hole: Array | None, symprec: float, angle_tolerance: float
+) -> tuple[str | None, frozenset[bytes] | None]:
+    """Point group of a cell without moments, and its rotations in the cell's own axes.
+
+    A mark at the defect, an atom of a kind of its own, tells spglib which translations can be: without it all vectors between
+    the atoms of an element are tried, which takes a hundred times longer in large cells.
+    """
+    from hibana.structures.symmetry import Kind, KindCell, symmetry_dataset
+
+    kinds = [Kind(number, 0) for number in range(len(set(crystal.species)) + 1)]
+    types = [sorted(set(crystal.species)).index(symbol) for symbol in crystal.species]
+    places = np.array(crystal.frac_coords)
+    if hole is not None:
+        places, types = np.vstack([places, hole]), [*types, len(kinds) - 1]
+    cell = KindCell(np.array(crystal.lattice), places, np.array(types, dtype=np.intc), tuple(kinds), (0.0,) * len(kinds))
     try:
-        dataset = symmetry_dataset(kind_cell(structure), symprec, angle_tolerance)
+        dataset = symmetry_dataset(cell, symprec, angle_tolerance)
     except HibanaError:
         return None, None
     return str(dataset.pointgroup).strip(), frozenset(rotation.tobytes() for rotation in dataset.rotations)

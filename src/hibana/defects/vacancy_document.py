@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hibana.defects.analysis import SUPERCELL, VACANCY, Host, VacancyAnalysis
+from hibana.defects.band_edges import FoundEdge, NoStates
 from hibana.defects.correction import Correction, NoCorrection
-from hibana.defects.edge_outcome import BandEdgeOutcome
+from hibana.defects.edge_outcome import ChannelEdges, EigenvalueDiagram
 from hibana.defects.formation import FormationEnergy, GapEdges, NoEnergy
 from hibana.defects.run import DefectRun
 from hibana.defects.structure_change import NotComparable, StructureChange
 from hibana.documents.arrays import PackedArray, pack
 from hibana.documents.chemical_potentials import OXYGEN_STEPS
 from hibana.documents.properties import PropertyStatus
-from hibana.documents.vacancy import EdgeSource, VacancyDoc
+from hibana.documents.vacancy import EdgeLike, EdgeSource, SpinChannel, VacancyDoc, VacancyLevel
 from hibana.properties.consistency import run_flags
 from hibana.properties.evidence import Built, Evidence
 
@@ -54,7 +56,7 @@ def build_vacancy(evidence: Evidence, host: Host, found: VacancyAnalysis) -> Bui
     entry, step = found.entry, f"{VACANCY}-{found.entry.full_name}"
     status, reason = _status(found)
     left_out = found.state.left_out()
-    arrays = _sheet(found.correction)
+    arrays = _sheet(found.correction) | _eigenvalues(found.diagram)
     edges = host.edges
     document = VacancyDoc(
         **evidence.head(step, *host_steps(edges), *general_steps(evidence)),
@@ -80,7 +82,8 @@ def build_vacancy(evidence: Evidence, host: Host, found: VacancyAnalysis) -> Bui
         **_of_run(found.run),
         **_of_correction(found.correction),
         **_of_change(found.change),
-        **_of_outcome(found.outcome, found.state.edge_reason),
+        **_of_outcome(found),
+        **_of_diagram(found.diagram),
     )
     return Built(document, arrays)
 
@@ -103,6 +106,8 @@ def _flags(evidence: Evidence, step: str, found: VacancyAnalysis) -> tuple[str, 
     correction = found.correction
     if isinstance(correction, Correction) and correction.unmapped:
         flags.append(f"{len(correction.unmapped)} atoms are at no place of the perfect supercell")
+    if isinstance(correction, Correction) and correction.charge and correction.offset is not None and correction.spread is None:
+        flags.append("the potentials are aligned at one atom")
     if isinstance(correction, NoCorrection) and isinstance(found.energy, FormationEnergy):
         flags.append(f"not corrected: {correction.reason}")
     return tuple(flags)
@@ -143,11 +148,65 @@ def _of_change(found: StructureChange | NotComparable | None) -> dict[str, Any]:
     }
 
 
-def _of_outcome(outcome: BandEdgeOutcome | None, reason: str | None) -> dict[str, Any]:
+def _of_outcome(found: VacancyAnalysis) -> dict[str, Any]:
+    outcome, reason = found.outcome, found.state.edge_reason
     if outcome is None:
         return {"edge_reason": reason}
-    levels = tuple(level.energy for level in outcome.levels)
-    return {"edge_state": outcome.kind, "edge_reason": reason, "localised_levels": levels}
+    near = found.change.neighbours if isinstance(found.change, StructureChange) else ()
+    return {
+        "edge_state": outcome.kind,
+        "edge_reason": reason,
+        "localised_levels": tuple(level.energy for level in outcome.levels),
+        "channels": tuple(_channel(edges, near) for edges in outcome.channels),
+    }
+
+
+def _channel(found: ChannelEdges, neighbours: Sequence[int]) -> SpinChannel:
+    levels = (
+        VacancyLevel(
+            band=level.band,
+            energy=level.energy,
+            occupation=level.occupation,
+            degeneracy=level.degeneracy,
+            characters=level.characters,
+            participation=level.participation(neighbours),
+        )
+        for level in found.levels
+    )
+    return SpinChannel(
+        vbm=_edge(found.vbm, neighbours),
+        cbm=_edge(found.cbm, neighbours),
+        vbm_holes=found.vbm_holes,
+        cbm_electrons=found.cbm_electrons,
+        levels=tuple(levels),
+    )
+
+
+def _edge(found: FoundEdge, neighbours: Sequence[int]) -> EdgeLike:
+    return EdgeLike(
+        band=found.band,
+        energy=found.energy,
+        occupation=found.occupation,
+        dissimilarity=found.dissimilarity,
+        participation=found.participation(neighbours),
+    )
+
+
+def _of_diagram(found: EigenvalueDiagram | NoStates | None) -> dict[str, Any]:
+    return {"supercell_gap": found.gap, "first_band": found.first_band} if isinstance(found, EigenvalueDiagram) else {}
+
+
+def _eigenvalues(found: EigenvalueDiagram | NoStates | None) -> dict[str, PackedArray]:
+    """Arrays of the eigenvalues around the gap, as the document names them."""
+    if not isinstance(found, EigenvalueDiagram):
+        return {}
+    arrays = {
+        "eigenvalue_energies": found.energies,
+        "eigenvalue_occupations": found.occupations,
+        "eigenvalue_kpoints": found.kpoints,
+        "eigenvalue_weights": found.weights,
+    }
+    return {name: pack(array) for name, array in arrays.items()}
 
 
 def _sheet(found: Correction | NoCorrection | None) -> dict[str, PackedArray]:

@@ -17,11 +17,22 @@ measured binding energy of the molecule."""
 OXYGEN_STEPS: dict[OxygenConvention, str] = {"molecule": "oxygen_molecule", "atom": "oxygen_atom"}
 """Steps whose runs give the references of oxygen."""
 
+COMPETING = "competing"
+"""What the steps of competing phases begin with, those of a host's own chemical system: ``competing-Mg-<material_id>``."""
+
+COMPETING_OXYGEN: dict[OxygenConvention, str] = {which: f"{COMPETING}-{step}" for which, step in OXYGEN_STEPS.items()}
+"""Steps of oxygen at the cutoff of the competing phases, where those of :data:`OXYGEN_STEPS` are at that of the supercells."""
+
 EnergyKind = Literal["total", "formation"]
 """Total energies, on a calculator's own zero, or formation energies from the elements."""
 
-DiagramStatus = Literal["stable", "unstable", "missing_target", "missing_element"]
-"""``unstable``: other phases have a lower energy; ``missing_element``: no energy of an element of the target is known."""
+DiagramStatus = Literal["stable", "unstable", "missing_target", "missing_element", "different_cutoffs"]
+"""``unstable``: other phases have a lower energy; ``missing_element``: no energy of an element of the target is known;
+``different_cutoffs``: it is known at another plane-wave cutoff only."""
+
+LeftOutPhaseKind = Literal["not_calculated", "failed", "not_settled", "different_cutoffs"]
+"""Why a phase is not part of a diagram. ``not_settled``: no round of its relaxation converged at its first ionic step;
+``different_cutoffs``: its energy is at another plane-wave cutoff than the host's."""
 
 Energies = Annotated[dict[str, float], Unit("eV/atom")]
 
@@ -140,11 +151,21 @@ class Diagram(Document):
         return next((item for item in self.limits if item.name == name), None)
 
 
+class LeftOutPhase(Document):
+    """A phase of the host's elements that has no energy for the diagram, and why."""
+
+    formula: str = Field(description="Formula of the phase.")
+    kind: LeftOutPhaseKind = Field(description="Why, as a kind.")
+    reason: str = Field(description="Why, in words.")
+    asked: bool = Field(description="Whether it was asked for as a competing phase of the system; else it happens to be there.")
+
+
 class ChemicalPotentials(Document):
     """References of oxygen, and the diagram by each of them."""
 
     oxygen: OxygenReferences = Field(description="Energies of oxygen.")
     diagrams: tuple[Diagram, ...] = Field(default=(), description="One for each reference, the one used first.")
+    left_out: tuple[LeftOutPhase, ...] = Field(default=(), description="Phases in the store that have no energy for it.")
 
     def diagram(self, convention: OxygenConvention) -> Diagram | None:
         """The diagram of a reference; one of formation energies serves both."""

@@ -17,7 +17,7 @@ from hibana.core.address import content_address
 from hibana.core.units import Unit
 from hibana.documents.crystal import Crystal
 
-CalculatorName = Literal["vasp", "gpaw-rehearsal"]
+CalculatorName = Literal["vasp", "gpaw-rehearsal", "synthetic"]
 GapClass = Literal["metal", "gapped", "unknown"]
 
 ADDRESS_VERSION = 1

@@ -26,6 +26,8 @@ ARRAY_NAMES = (
     "eigenvalues",
     "occupations",
     "projections",
+    "site_weights",
+    "site_weight_bands",
     "dos_energies",
     "dos_total",
     "dos_partial",
@@ -42,7 +44,9 @@ ARRAY_NAMES = (
     "bader_volumes",
 )
 """Names of the packed arrays, with shapes: kpoints (nk, 3), kpoint_weights (nk,), eigenvalues and occupations
-(nspin, nk, nbands), projections (nspin, nk, nbands, n_elements, 4) summed by element and s p d f, dos_energies (ne,),
+(nspin, nk, nbands), projections (nspin, nk, nbands, n_elements, 4) summed by element and s p d f, site_weights
+(nspin, nk, m, n_sites) the same of single sites, all orbitals summed, of the bands site_weight_bands (m,) around the gap, in
+relaxations at a fixed cell, dos_energies (ne,),
 dos_total (nspin, ne), dos_partial (n_elements, nspin, 4, ne), site_potentials (n_sites,), born_charges (n_sites, 3, 3) with
 the field along rows and the displacement along columns, gamma_frequencies (3 n_sites,) in THz as printed with imaginary ones
 negative, force_constants (3 n_sites, 3 n_sites) in eV/Å^2, dielectric_energies (ne,), dielectric_real/imag (ne, 6) in the
@@ -60,7 +64,7 @@ class Document(BaseModel):
 class Calculator(Document):
     """Which code gave the numbers."""
 
-    name: str = Field(description="vasp or gpaw-rehearsal; never mixed in one table.")
+    name: str = Field(description="vasp, gpaw-rehearsal or synthetic; never mixed in one table.")
     version: str = Field(description="Version of the code.")
     provenance: dict[str, Any] = Field(
         default_factory=dict, description="What the rehearsal engine says of itself: data sets, cutoff, hybrid mode."
@@ -164,6 +168,16 @@ def why_no_answer(task: RunDoc) -> str:
         "electronic_limit": "the electronic steps reached NELM",
         "walltime": "the walltime ended the run",
     }.get(task.status, task.status)
+
+
+def is_settled(task: RunDoc) -> bool:
+    """Whether a round of a relaxation is the last one: converged with nothing left to do."""
+    return task.status == "converged" and task.n_ionic_steps <= 1
+
+
+def not_settled(task: TaskDoc) -> str:
+    """Why a relaxation whose last round still moved is no answer."""
+    return f"no round converged at its first ionic step; {task.round} were done"
 
 
 class Machine(Document):

@@ -92,12 +92,52 @@ class SupercellDoc(PropertyDoc):
     )
 
 
+class EdgeLike(Document):
+    """The state of a vacancy's cell that is like a band edge of the host."""
+
+    band: int = Field(description="Band in the order of energy, from 0.")
+    energy: Annotated[float, Unit("eV")] = Field(description="Above the valence-band maximum of the supercell.")
+    occupation: Annotated[float, Unit("1")] = Field(description="From 0 to 1.")
+    dissimilarity: Annotated[float, Unit("1")] = Field(description="Sum of the differences of the projections.")
+    participation: Annotated[float | None, Unit("1")] = Field(
+        default=None, description="Share of the vacancy's neighbours in the projections."
+    )
+
+
+class VacancyLevel(Document):
+    """A state of the vacancy's own, averaged over the k-points."""
+
+    band: int = Field(description="Band in the order of energy, from 0.")
+    energy: Annotated[float, Unit("eV")] = Field(description="Above the valence-band maximum of the supercell.")
+    occupation: Annotated[float, Unit("1")] = Field(description="From 0 to 1.")
+    degeneracy: int = Field(description="Number of levels of its spin at this energy.")
+    characters: dict[str, tuple[float, float, float, float]] = Field(
+        description="Projections onto s, p, d and f of each element."
+    )
+    participation: Annotated[float | None, Unit("1")] = Field(
+        default=None, description="Share of the vacancy's neighbours in the projections."
+    )
+
+
+class SpinChannel(Document):
+    """What one spin channel of a vacancy's cell holds."""
+
+    vbm: EdgeLike = Field(description="State like the valence-band maximum of the host.")
+    cbm: EdgeLike = Field(description="State like the conduction-band minimum of the host.")
+    vbm_holes: Annotated[float, Unit("1")] = Field(description="Holes in the valence bands.")
+    cbm_electrons: Annotated[float, Unit("1")] = Field(description="Electrons in the conduction bands.")
+    levels: tuple[VacancyLevel, ...] = Field(description="The vacancy's own states, energies ascending.")
+
+
 class VacancyDoc(PropertyDoc):
     """A vacancy in one charge state; ``part`` is its name.
 
     Arrays: the sheet of the correction, one entry an atom that is also in the perfect supercell: ``sheet_sites`` and
     ``sheet_partners`` (n,) indices in the cells with and without the vacancy, ``sheet_distances`` (n,) from the vacancy in Å,
     ``sheet_differences`` and ``sheet_point_charge`` (n,) potentials in V, ``sheet_outside`` (n,) whether the atom counts.
+    Eigenvalues around the gap of the perfect supercell: ``eigenvalue_energies`` (nspin, nk, m) above its valence-band maximum in
+    eV, ``eigenvalue_occupations`` (nspin, nk, m) from 0 to 1, ``eigenvalue_kpoints`` (nk, 3) in reciprocal-lattice units and
+    ``eigenvalue_weights`` (nk,).
     """
 
     collection: ClassVar[str] = "vacancies"
@@ -145,10 +185,12 @@ class VacancyDoc(PropertyDoc):
     formation_energy_other_oxygen: Annotated[
         Energy, From("vacancy", "supercell", "band", "hse06_nsc", "ddh_nsc", "dielectric")
     ] = Field(default=None, description="The same by the oxygen reference that is not used.")
-    vbm_from_o_core: Annotated[Energy, From("band", "dos", "hse06_nsc", "ddh_nsc")] = Field(
+    vbm_from_o_core: Annotated[Energy, From("band", "dos", "hse06_nsc", "ddh_nsc", "reference")] = Field(
         default=None, description="Valence-band maximum from the potential at the core of the oxygen site; that of ZnO is 0."
     )
-    formation_energy_core_reference: Annotated[Energy, From("vacancy", "supercell", "dielectric")] = Field(
+    formation_energy_core_reference: Annotated[
+        Energy, From("vacancy", "supercell", "dielectric", "band", "dos", "hse06_nsc", "ddh_nsc", "reference")
+    ] = Field(
         default=None,
         description="Formation energy with the Fermi level at the common reference, the VBM of ZnO by core potentials.",
     )
@@ -156,9 +198,16 @@ class VacancyDoc(PropertyDoc):
     edge_state: Annotated[EdgeState, From("vacancy", "supercell")] = Field(
         default="undetermined", description="Where the electrons of the vacancy are."
     )
-    edge_reason: str | None = Field(default=None, description="Why that is not determined.")
+    edge_reason: str | None = Field(default=None, description="Why it is a state of the host, or not determined.")
     localised_levels: Annotated[tuple[float, ...], Unit("eV"), From("vacancy", "supercell")] = Field(
         default=(), description="Energies of the vacancy's own states, above the valence-band maximum of the supercell."
+    )
+    channels: Annotated[tuple[SpinChannel, ...], From("vacancy", "supercell")] = Field(
+        default=(), description="States like the host's band edges, carriers in its bands and the vacancy's own states, by spin."
+    )
+    supercell_gap: Annotated[Energy, From("supercell")] = Field(default=None, description="Band gap of the perfect supercell.")
+    first_band: Annotated[int | None, From("vacancy")] = Field(
+        default=None, description="Number of the first band of the eigenvalues around the gap, from 0."
     )
     structure_class: Annotated[StructureClass, From("vacancy", "supercell")] = Field(
         default="unknown", description="What became of the vacancy in its relaxation."

@@ -8,11 +8,13 @@ import platform
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hibana import __version__
 from hibana.documents.arrays import PackedArray, pack
@@ -39,6 +41,9 @@ RELAXATION = "structure_opt"
 
 RELAXATIONS = (RELAXATION, "defect")
 """Tasks whose parts add up: they go on from the last cell. The others begin again."""
+
+SAME_CELL = 1e-6
+"""Lattice vectors that differ less (Å) are the same."""
 
 NOTHING_DONE = ("no_output", "killed", "input")
 """Kinds of failure that say nothing of the material: the code could not start, was killed, or does not take the inputs."""
@@ -145,8 +150,17 @@ class Attempt:
     past: Past
 
 
-def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol: Protocol) -> Attempt:
+def attempt(
+    context: RunContext, calculation: Calculation, spec: Spec, protocol: Protocol, begin: Callable[[Path], str]
+) -> Attempt:
     """Run the code once and read what it said.
+
+    Parameters
+    ----------
+    context, calculation, spec, protocol
+        Where, what, and by which numbers.
+    begin
+        Called with the folder before the code starts; returns the mark of its processes.
 
     Raises
     ------
@@ -169,12 +183,12 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
     )
     _bring_wave_functions(calculation.past, directory)
     with narrated(calculation.name, directory):
-        report = _run(context, calculation, protocol, inputs, directory)
+        report = _run(context, calculation, protocol, inputs, directory, begin(directory))
     run, arrays = read_run(directory, symprec=protocol.symmetry.symprec)
     run = as_reported(_of_calculator(run, calculation.series, directory), report)
     machine = _machine(context, calculation.past, directory, started)
     past = past_after(run, calculation, report, machine)
-    run = _given_up(run, past)
+    run = _with_steps_before(_given_up(run, past), calculation)
     conclude(calculation.name, run)
     flags = (*check_run(run, calculation.task, protocol, arrays), *correction_flags(past.corrections))
     task = TaskDoc(
@@ -191,7 +205,9 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
     return Attempt(task, {name: pack(array) for name, array in arrays.items()}, past)
 
 
-def _run(context: RunContext, calculation: Calculation, protocol: Protocol, inputs: VaspInputs, directory: Path) -> RunReport:
+def _run(
+    context: RunContext, calculation: Calculation, protocol: Protocol, inputs: VaspInputs, directory: Path, mark: str
+) -> RunReport:
     """Run the code under custodian.
 
     Raises
@@ -210,6 +226,8 @@ def _run(context: RunContext, calculation: Calculation, protocol: Protocol, inpu
         vasp_cmd=context.vasp_cmd,
         policy=load_policy(protocol.handlers),
         walltime=context.time_left,
+        notice=context.notice,
+        mark=mark,
     )
     if report.failure is not None and report.failure.kind in NOTHING_DONE:
         raise NO_ANSWER.error(f"{report.failure.kind}: {report.failure.message}", where=directory)
@@ -320,6 +338,18 @@ def past_after(run: RunDoc, calculation: Calculation, report: RunReport, machine
         core_hours=machine.core_hours,
         corrections=(*past.corrections, *report.corrections),
     )
+
+
+def _with_steps_before(run: RunDoc, calculation: Calculation) -> RunDoc:
+    """The run of a relaxation, with a step more where it did not begin in the cell of the question.
+
+    A part that a killed run, the walltime or a correction left near the end has nothing to do any more at its first step; that
+    does not settle the round, which has moved.
+    """
+    begun, asked = np.array(run.initial.lattice), np.array(calculation.crystal.lattice)
+    if calculation.task != RELAXATION or run.n_ionic_steps != 1 or np.allclose(begun, asked, rtol=0, atol=SAME_CELL):
+        return run
+    return run.model_copy(update={"n_ionic_steps": 2})
 
 
 def _given_up(run: RunDoc, past: Past) -> RunDoc:

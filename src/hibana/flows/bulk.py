@@ -29,6 +29,7 @@ from hibana.flows.execution import protocol_of
 from hibana.flows.messages import Answer, Material, Series, series_of
 from hibana.flows.phonon import displace
 from hibana.flows.relax import relax
+from hibana.flows.resources import sized
 from hibana.flows.vacancies import host_job
 from hibana.protocol.protocol import load_protocol
 
@@ -76,6 +77,7 @@ def bulk_flow(
     material, series = about.plain(), by.plain()
     first = relax(material, series, candidate.crystal.model_dump(mode="json"))
     first.name = job_name(about, "relax 1")
+    sized(first, candidate.n_sites)
     jobs: dict[str, Job] = {}
     gapped = [name for name in branches if "band" in BRANCHES[name].needs and name != VACANCIES]
     for name in branches:
@@ -89,6 +91,8 @@ def bulk_flow(
         else:
             jobs[name] = _following(name, material, series, first, loaded)
             title = name
+            if name != "phonon":
+                sized(jobs[name], candidate.n_sites)
         jobs[name].name = job_name(about, title)
     given = None if energies is None else energies.model_dump(mode="json")
     last = collect(material, series, label, first.output, {name: item.output for name, item in jobs.items()}, given)
@@ -155,7 +159,8 @@ def decide(
     parents = [answers[name].address for name in BRANCHES[branch].needs]
     following = calculate(material, series, task, functional, relaxed, parents, options=options)
     following.name = job_name(Material.model_validate(material), branch)
-    return Response(replace=following)
+    crystal = Answer.read(relaxed, "the relaxation").crystal
+    return Response(replace=following if crystal is None else sized(following, len(crystal.species)))
 
 
 def _why_no_gap(answers: dict[str, Answer]) -> str | None:
@@ -164,8 +169,8 @@ def _why_no_gap(answers: dict[str, Answer]) -> str | None:
     Bands that cross the Fermi level on path or mesh make a metal; only the band run can say that there is a gap.
     """
     band = answers["band"]
-    if "metal" in (band.gap_class, answers.get("dos", band).gap_class):
-        return "metal"
+    if metals := [name for name in ("band", "dos") if name in answers and answers[name].gap_class == "metal"]:
+        return f"{' and '.join(f'the {name} run' for name in metals)} {'find' if len(metals) > 1 else 'finds'} a metal"
     if band.gap_class == "unknown":
         return f"whether there is a gap is unknown; band run: {'it does not say' if band.is_answered else band.why_not}"
     return None

@@ -13,6 +13,7 @@ from hibana.flows.attempt import Calculation
 from hibana.flows.branches import short_name
 from hibana.flows.execution import Outcome, carry_out
 from hibana.flows.messages import Answer, Material, Past, Series
+from hibana.flows.resources import sized
 
 ALWAYS_RUN = JobConfig(on_missing_references=OnMissing.NONE)
 """Every job of a flow runs whatever became of its parents, so that the collector is never left waiting; what a job needs
@@ -101,7 +102,7 @@ def goes_on(make: Callable[..., Any], outcome: Outcome, **arguments: Any) -> Res
     """
     following = make(**arguments, past=outcome.past.plain())
     following.name = job_name(outcome.task, f"{short_name(outcome.task)} part {outcome.past.parts + 1}")
-    return Response(replace=following)
+    return Response(replace=sized(following, len(outcome.task.final.species)))
 
 
 def job_name(about: Material | TaskDoc, step: str) -> str:

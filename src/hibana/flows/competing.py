@@ -1,4 +1,4 @@
-"""The flow of a competing phase, and the energies of competing phases and of oxygen that are in the store.
+"""The flow of a competing phase.
 
 relax ─────────────┐
 oxygen molecule ───┼─▶ record
@@ -10,16 +10,11 @@ atom are calculated at that cutoff too, once for all structures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobflow import Flow, job
 
-from hibana.defects.chemical_potentials import chemical_potentials
-from hibana.defects.oxygen import oxygen_references
-from hibana.defects.phases import CUTOFF_TOLERANCE, Conditions, PhaseEnergy, phase_of
 from hibana.documents.candidate import CandidateDoc
-from hibana.documents.chemical_potentials import OXYGEN_STEPS
 from hibana.documents.spec import CalculatorName
 from hibana.flows.branches import COMPETING, system_of
 from hibana.flows.calculation import ALWAYS_RUN, job_name
@@ -27,15 +22,10 @@ from hibana.flows.context import current_context
 from hibana.flows.errors import OUTSIDE_SYSTEM
 from hibana.flows.execution import protocol_of
 from hibana.flows.messages import Answer, Material, Series, series_of
-from hibana.flows.oxygen import oxygen_jobs, oxygen_runs
-from hibana.flows.relax import is_settled, relax
+from hibana.flows.oxygen import oxygen_jobs
+from hibana.flows.relax import relax
+from hibana.flows.resources import sized
 from hibana.protocol.protocol import load_protocol
-
-if TYPE_CHECKING:
-    from hibana.documents.chemical_potentials import ChemicalPotentials, OxygenConvention, OxygenReferences
-    from hibana.documents.task import TaskDoc
-    from hibana.protocol.protocol import Protocol
-    from hibana.store.store import Store
 
 
 def check_system(candidate: CandidateDoc, label: str) -> None:
@@ -77,6 +67,7 @@ def competing_flow(candidate: CandidateDoc, protocol: str, calculator: Calculato
     about, by = Material.of(candidate), series_of(protocol, calculator)
     first = relax(about.plain(), by.plain(), candidate.crystal.model_dump(mode="json"), system=list(system))
     first.name = job_name(about, "relax 1")
+    sized(first, candidate.n_sites)
     references = oxygen_jobs(by, system, relaxes_lattice=True) if "O" in system else {}
     last = record(about.plain(), by.plain(), label, first.output, {step: item.output for step, item in references.items()})
     last.name = job_name(about, "record")
@@ -119,92 +110,3 @@ def record(
     reason = "; ".join(f"{name}: {why}" for name, why in missing.items()) or "every step has its answer"
     store.record_outcome(about.material_id, flow, protocol.name, by.calculator, state, reason, protocol_version=protocol.version)
     return {"state": state, "reason": reason}
-
-
-def phases_of(
-    store: Store, protocol: Protocol, calculator: CalculatorName, elements: Iterable[str], cutoff: float
-) -> tuple[PhaseEnergy, ...]:
-    """Energies of all crystals made of some elements, relaxed to the end at one cutoff.
-
-    Parameters
-    ----------
-    store
-        Where the runs are.
-    protocol, calculator
-        How they were calculated.
-    elements
-        The chemical system.
-    cutoff
-        Plane-wave cutoff, eV: the one of the relaxation of a crystal that has all the elements.
-
-    Returns
-    -------
-    tuple
-        By formula, the lowest polymorph first. The ordinary relaxation of a crystal whose own cutoff this is counts too.
-    """
-    query = {
-        "task": "structure_opt",
-        "protocol": protocol.name,
-        "protocol_version": protocol.version,
-        "calculator.name": calculator,
-        "status": "converged",
-        "elements": {"$not": {"$elemMatch": {"$nin": sorted(set(elements))}}},
-    }
-    found = []
-    for item in store.query("tasks", query, ("address", "inputs.encut", "n_ionic_steps")):
-        encut = (item.get("inputs") or {}).get("encut")
-        if item["n_ionic_steps"] > 1 or encut is None or abs(encut - cutoff) >= CUTOFF_TOLERANCE:
-            continue
-        task = store.task(item["address"])
-        if task is not None and is_settled(task) and task.energy_per_atom is not None:
-            found.append(phase_of(task))
-    return tuple(sorted(found, key=lambda phase: (phase.formula, phase.energy, phase.source)))
-
-
-def oxygen_of(store: Store, protocol: Protocol, calculator: CalculatorName, cutoff: float) -> OxygenReferences:
-    """Energies of oxygen by both conventions at one cutoff.
-
-    Parameters
-    ----------
-    store
-        Where the runs are.
-    protocol, calculator
-        How they were calculated.
-    cutoff
-        Plane-wave cutoff, eV: of the supercells for formation energies of vacancies, of the competing phases for their diagram.
-
-    Returns
-    -------
-    OxygenReferences
-        A convention without a run is null, with the reason.
-    """
-    runs = oxygen_runs(store, protocol, calculator, cutoff)
-    host = Conditions(calculator, f"{protocol.name}@{protocol.version}", cutoff)
-    reasons: dict[OxygenConvention, str] = dict.fromkeys(OXYGEN_STEPS, f"not calculated at {cutoff:g} eV")
-    return oxygen_references(
-        runs.get("molecule"), runs.get("atom"), protocol.defects.oxygen_reference, host=host, reasons=reasons
-    )
-
-
-def potentials_of(store: Store, protocol: Protocol, relaxation: TaskDoc) -> ChemicalPotentials:
-    """Chemical potentials for which a host is stable against the competing phases in the store, all at its own cutoff.
-
-    Parameters
-    ----------
-    store
-        Where the runs are.
-    protocol
-        How they were calculated.
-    relaxation
-        The last round of the host's relaxation, with an energy and a cutoff.
-
-    Returns
-    -------
-    ChemicalPotentials
-        By both references of oxygen; an element without a run is told by the status of the diagram.
-    """
-    calculator, cutoff = relaxation.calculator.name, relaxation.inputs.encut
-    if cutoff is None:
-        raise ValueError(f"the run {relaxation.address[:12]} of {relaxation.formula} does not tell its cutoff")
-    phases = phases_of(store, protocol, calculator, relaxation.elements, cutoff)
-    return chemical_potentials(phases, phase_of(relaxation), oxygen_of(store, protocol, calculator, cutoff))

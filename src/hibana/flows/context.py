@@ -6,6 +6,7 @@ jobflow's local manager.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ class RunContext:
         FireWorks launch that runs the job; stands in the lease.
     poll_seconds
         How often to look whether another run has finished the calculation this one waits for.
+    notice
+        Set when the job has to stop sooner than its walltime says, for instance by a signal of the queue; the code is stopped
+        cleanly.
     begun
         When the walltime began to count, on the monotonic clock.
     """
@@ -50,6 +54,7 @@ class RunContext:
     worker: str = "local"
     launch_id: int | None = None
     poll_seconds: float = 5.0
+    notice: threading.Event = field(default_factory=threading.Event, compare=False)
     begun: float = field(default_factory=time.monotonic, init=False)
 
     @property

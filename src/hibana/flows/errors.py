@@ -71,3 +71,9 @@ OUTSIDE_SYSTEM = declare(
     "the structure does not belong to the chemical system",
     "Add its elements to those of the flow, or leave the file out.",
 )
+BAD_RESOURCES = declare(
+    103,
+    "no table of resources",
+    "Give a YAML list of rows with max_atoms ascending and the keys of the queue adapter, as in "
+    "`- {max_atoms: 40, nodes: 1, ntasks_per_node: 32, walltime: '12:00:00'}`.",
+)

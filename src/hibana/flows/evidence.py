@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from hibana.defects.core_reference import FORMULA, REFERENCE, RUNS, SPACE_GROUP
+from hibana.defects.curate import asks_for_vacancies
 from hibana.documents.candidate import Material
-from hibana.documents.chemical_potentials import OXYGEN_STEPS, ChemicalPotentialDoc, EnergyTable
+from hibana.documents.chemical_potentials import COMPETING, OXYGEN_STEPS, ChemicalPotentialDoc, EnergyTable
 from hibana.documents.material import PARTS, MaterialDoc
 from hibana.documents.steps import STEPS
-from hibana.documents.task import TaskDoc
+from hibana.documents.task import TaskDoc, is_settled, not_settled
 from hibana.flows.branches import DEFECT_TASK, RELAXATION_STEP, step_of
 from hibana.flows.oxygen import oxygen_runs
-from hibana.flows.relax import is_settled, not_settled
+from hibana.flows.phases import with_competing_phases
 from hibana.properties.evidence import Evidence
 from hibana.store.indexes import DEFECT_COLLECTIONS
 
@@ -103,11 +105,11 @@ def gather(
     )
     tasks |= _oxygen(store, protocol, calculator, tasks)
     last = tasks.get(RELAXATION_STEP)
-    before = known.reasons if last is not None and last.address == known.relaxation else {}
+    before = _lasting(known.reasons) if last is not None and last.address == known.relaxation else {}
     given = {**before, **(reasons or {})}
     if last is not None and last.status == "converged" and not is_settled(last):
         given.setdefault(RELAXATION_STEP, not_settled(last))
-    return Evidence(
+    evidence = Evidence(
         material=material,
         protocol=protocol,
         tasks=tasks,
@@ -116,6 +118,30 @@ def gather(
         array=store.array,
         energies=known.energies if energies is None else energies,
     )
+    if not asks_for_vacancies(evidence):
+        return evidence
+    evidence = _with_reference(store, evidence, calculator)
+    return evidence if evidence.energies is not None else with_competing_phases(store, evidence)
+
+
+def _lasting(reasons: Mapping[str, str]) -> dict[str, str]:
+    """Reasons of a material's own steps; what is said of other crystals is looked up again."""
+    return {step: why for step, why in reasons.items() if step.partition("-")[0] not in (COMPETING, REFERENCE)}
+
+
+def _with_reference(store: Store, evidence: Evidence, calculator: str) -> Evidence:
+    """The evidence with the runs of the crystal whose band edge is the common reference, the lowest of its copies."""
+    protocol = evidence.protocol
+    crystals = store.query("candidates", {"formula": FORMULA}, ("material_id", "space_group_number"))
+    names = [item["material_id"] for item in crystals if item["space_group_number"] == SPACE_GROUP]
+    chains = [chain(store.tasks_of(name, protocol.name, protocol.version, calculator)) for name in names]
+    relaxed = [runs for runs in chains if runs and is_settled(runs[RELAXATION_STEP])]
+    if not relaxed:
+        why = f"no {FORMULA} of space group {SPACE_GROUP} is relaxed by this protocol and code"
+        return replace(evidence, reasons={**evidence.reasons, REFERENCE: why})
+    chosen = min(relaxed, key=lambda runs: (runs[RELAXATION_STEP].energy_per_atom or 0.0, runs[RELAXATION_STEP].address))
+    runs = {f"{REFERENCE}-{step}": run for step, run in chosen.items() if step in RUNS}
+    return replace(evidence, tasks={**evidence.tasks, **runs})
 
 
 def _oxygen(store: Store, protocol: Protocol, calculator: str, tasks: Mapping[str, TaskDoc]) -> dict[str, TaskDoc]:

@@ -5,6 +5,7 @@ An :class:`Answer` holds all that the next job needs; the task document stays in
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -121,6 +122,15 @@ def series_of(protocol: str, calculator: CalculatorName) -> Series:
     HibanaError
         HIB-030 or HIB-031 if there is no such protocol.
     """
+    packaged = protocol in protocol_names()
+    return _packaged_series(protocol, calculator) if packaged else _series(protocol, str(Path(protocol).resolve()), calculator)
+
+
+@cache
+def _packaged_series(protocol: str, calculator: CalculatorName) -> Series:
+    return _series(protocol, protocol, calculator)
+
+
+def _series(protocol: str, name: str, calculator: CalculatorName) -> Series:
     loaded = load_protocol(protocol)
-    name = protocol if protocol in protocol_names() else str(Path(protocol).resolve())
     return Series(protocol=name, protocol_version=loaded.version, protocol_digest=loaded.digest, calculator=calculator)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobflow import Response, job
 
+from hibana.defects.oxygen import ATOMS
 from hibana.defects.phases import CUTOFF_TOLERANCE
 from hibana.documents.chemical_potentials import OXYGEN_STEPS, OxygenConvention
 from hibana.documents.crystal import Crystal
@@ -20,6 +21,7 @@ from hibana.flows.calculation import ALWAYS_RUN, goes_on
 from hibana.flows.cutoffs import cutoff_variant
 from hibana.flows.execution import carry_out, protocol_of
 from hibana.flows.messages import Answer, Material, Past, Series
+from hibana.flows.resources import sized
 from hibana.protocol.cutoff import cutoff_of
 from hibana.structures.identity import material_id, structure_key
 
@@ -101,6 +103,7 @@ def oxygen_jobs(series: Series, elements: tuple[str, ...], *, relaxes_lattice: b
     for which, step in OXYGEN_STEPS.items():
         jobs[step] = oxygen(which, series.plain(), list(elements), relaxes_lattice)
         jobs[step].name = step.replace("_", " ")
+        sized(jobs[step], ATOMS[which])
     return jobs
 
 

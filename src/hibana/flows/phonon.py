@@ -10,6 +10,7 @@ from hibana.flows.branches import BRANCHES, question_of
 from hibana.flows.calculation import ALWAYS_RUN, calculate, job_name
 from hibana.flows.execution import protocol_of
 from hibana.flows.messages import Answer, Material, Series
+from hibana.flows.resources import sized
 
 
 @job(config=ALWAYS_RUN)
@@ -29,7 +30,7 @@ def displace(material: dict[str, Any], series: dict[str, Any], relaxed: dict[str
         Under ``runs`` the :class:`~hibana.flows.messages.Answer` of each calculation by variant; without a relaxed cell an
         answer that says so.
     """
-    from hibana.properties.supercell_phonon import displacements
+    from hibana.properties.displacements import displacements
 
     relaxation = Answer.read(relaxed, "the relaxation")
     if not relaxation.is_answered or relaxation.crystal is None:
@@ -43,6 +44,7 @@ def displace(material: dict[str, Any], series: dict[str, Any], relaxed: dict[str
         cell = crystal.model_dump(mode="json")
         runs[variant] = calculate(material, series, task, functional, relaxed, crystal=cell, variant=variant)
         runs[variant].name = job_name(about, f"phonon {variant}")
+        sized(runs[variant], len(crystal.species))
     last = together({variant: run.output for variant, run in runs.items()})
     last.name = job_name(about, "phonon forces")
     last.set_uuid(CURRENT_JOB.job.uuid)

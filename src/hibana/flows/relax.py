@@ -8,12 +8,13 @@ from jobflow import Response, job
 
 from hibana.documents.crystal import Crystal
 from hibana.documents.spec import Prior
-from hibana.documents.task import TaskDoc
+from hibana.documents.task import is_settled, not_settled
 from hibana.flows.attempt import RELAXATION, Calculation
 from hibana.flows.calculation import ALWAYS_RUN, goes_on, job_name
 from hibana.flows.cutoffs import common_cutoff
 from hibana.flows.execution import carry_out, protocol_of
 from hibana.flows.messages import Answer, Material, Past, Series
+from hibana.flows.resources import sized
 
 
 @job(config=ALWAYS_RUN)
@@ -87,14 +88,4 @@ def relax(
         round=round + 1,
     )
     following.name = job_name(about, f"relax {round + 1}")
-    return Response(replace=following)
-
-
-def is_settled(task: TaskDoc) -> bool:
-    """Whether a round of a relaxation is the last one: converged with nothing left to do."""
-    return task.status == "converged" and task.n_ionic_steps <= 1
-
-
-def not_settled(task: TaskDoc) -> str:
-    """Why a relaxation whose last round still moved is no answer."""
-    return f"no round converged at its first ionic step; {task.round} were done"
+    return Response(replace=sized(following, len(task.final.species)))

@@ -17,6 +17,7 @@ from hibana.flows.execution import carry_out, protocol_of
 from hibana.flows.messages import Answer, Material, Past, Series
 from hibana.flows.oxygen import oxygen_jobs
 from hibana.flows.phonon import together
+from hibana.flows.resources import sized
 
 if TYPE_CHECKING:
     from jobflow import Job
@@ -78,6 +79,7 @@ def host(
             charge,
         )
         started[variant].name = job_name(about, f"supercell {variant}")
+        sized(started[variant], len(crystal.species))
     started |= oxygen_jobs(by, tuple(sorted(set(supercell.crystal.species))), relaxes_lattice=False)
     last = together({variant: run.output for variant, run in started.items()})
     last.name = job_name(about, "supercells")
@@ -150,7 +152,7 @@ def relax_supercell(
         return Answer.of(done).plain()
     following = relax_supercell(crystal=done.final.model_dump(mode="json"), parents=[done.address], round=round + 1, **same)
     following.name = job_name(about, f"supercell {variant} {round + 1}")
-    return Response(replace=following)
+    return Response(replace=sized(following, len(done.final.species)))
 
 
 def host_job(material: dict[str, Any], series: dict[str, Any], relaxation: Job, branches: dict[str, Job]) -> Job:

@@ -16,13 +16,13 @@ from pymongo import ASCENDING
 from pymongo.errors import BulkWriteError
 
 from hibana.launch.workflows import to_workflow
+from hibana.store.store import DUPLICATE_KEY
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad, Workflow
     from jobflow import Flow
 
 SUBMISSION = "submission"
-DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True)

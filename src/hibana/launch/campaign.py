@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fireworks import FiretaskBase, FWAction, explicit_serialize
+from fireworks import FiretaskBase, FWAction, LaunchPad, explicit_serialize
 
 import hibana
+from hibana.flows.resources import RESOURCES, read_resources
+from hibana.launch.beats import beating
 from hibana.launch.errors import BAD_CAMPAIGN, NO_STRUCTURES
-from hibana.launch.firetasks import CARRIED, launchpad_of, sign_launch
+from hibana.launch.firetasks import CARRIED, launchpad_of
 from hibana.launch.submit import submit
 from hibana.structures.reading import structure_format
 
@@ -42,10 +44,12 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
         Of the flow ``competing`` the elements of the chemical system.
     energies
         Table of energies of competing phases (CSV or JSON) for the branch ``vacancy``, looked for as the structures are.
+    resources
+        Table of a site (YAML) that says how large a job of the queue a cell gets, looked for as the structures are.
     """
 
     required_params = ("structures", "flow", "protocol", "calculator")
-    optional_params = ("branches", "energies")
+    optional_params = ("branches", "energies", "resources")
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Add the workflows; what was refused, and why, stands in the stored data of the launch.
@@ -53,10 +57,13 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
         Raises
         ------
         HibanaError
-            HIB-110 to HIB-112, or as :func:`hibana.launch.submit.submit`.
+            HIB-103, HIB-110 to HIB-112, or as :func:`hibana.launch.submit.submit`.
         """
         launchpad, fw_id = launchpad_of(self)
-        sign_launch(launchpad, fw_id)
+        with beating(launchpad, fw_id):
+            return self._submit(launchpad, fw_spec)
+
+    def _submit(self, launchpad: LaunchPad, fw_spec: dict[str, Any]) -> FWAction:
         known = (*self.required_params, *self.optional_params)
         unknown = [str(key) for key in self if key not in known and not str(key).startswith("_")]
         if unknown:
@@ -69,11 +76,15 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
         if branches is not None and not (isinstance(branches, list) and all(isinstance(name, str) for name in branches)):
             raise BAD_CAMPAIGN.error(f"branches is {branches!r}, not a list of names")
         energies = self.get("energies")
-        if energies is not None and not (isinstance(energies, str) and energies):
-            raise BAD_CAMPAIGN.error(f"energies is {energies!r}, not the path of a table")
+        resources = self.get("resources")
+        for name, table in (("energies", energies), ("resources", resources)):
+            if table is not None and not (isinstance(table, str) and table):
+                raise BAD_CAMPAIGN.error(f"{name} is {table!r}, not the path of a table")
         found = [find_structures(path) for path in paths]
-        table = None if energies is None else find_energies(energies)
+        table = None if energies is None else find_table(energies, "energies")
         fields = {key: fw_spec[key] for key in CARRIED if key in fw_spec}
+        if resources is not None:
+            fields[RESOURCES] = read_resources(find_table(resources, "resources"))
         asked = (self["flow"], self["protocol"], self["calculator"])
         report = submit(found, *asked, launchpad, branches=branches, energies=table, fields=fields)
         return FWAction(
@@ -115,8 +126,17 @@ def find_structures(path: str, bases: Sequence[Path] | None = None) -> Path:
     raise NO_STRUCTURES.error(f"{path!r} names no structure file and no folder that holds one", where=tried)
 
 
-def find_energies(path: str, bases: Sequence[Path] | None = None) -> Path:
-    """The table of energies that a path of a campaign means; it is looked for as :func:`find_structures` does.
+def find_table(path: str, of: str, bases: Sequence[Path] | None = None) -> Path:
+    """The table that a path of a campaign means; it is looked for as :func:`find_structures` does.
+
+    Parameters
+    ----------
+    path
+        Path as the YAML file has it.
+    of
+        What it is a table of, for the error.
+    bases
+        Folders to look below instead.
 
     Raises
     ------
@@ -126,7 +146,7 @@ def find_energies(path: str, bases: Sequence[Path] | None = None) -> Path:
     candidates = _candidates(path, bases)
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:
-        what = f"{path!r} names no file with a table of energies"
+        what = f"{path!r} names no file with a table of {of}"
         raise NO_STRUCTURES.error(what, where=", ".join(str(candidate) for candidate in candidates))
     return found.resolve()
 

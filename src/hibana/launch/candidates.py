@@ -31,6 +31,7 @@ class Candidates:
         self.fireworks = fireworks
         self._query: Mapping[str, Any] = {}
         self._waiting: list[tuple[int, Any]] = []
+        self._offered: Any = None
 
     def clear(self) -> None:
         """Forget what was read."""
@@ -47,9 +48,16 @@ class Candidates:
         tried: set[int] = set()
         while (self._waiting and not self._is_overtaken()) or (self._refill() and not self._are_all_in(tried)):
             place = self._among_equals() if tried else 0
-            fw_id, _ = self._waiting.pop(place)
+            fw_id, self._offered = self._waiting.pop(place)
             tried.add(fw_id)
             yield fw_id
+
+    def is_still_next(self, firework: Document) -> bool:
+        """Whether a firework that was offered, as it is now, still has the priority by which it was; else all are read again."""
+        if _priority(firework) == self._offered:
+            return True
+        self._waiting = []
+        return False
 
     def _ask(self, query: Mapping[str, Any]) -> None:
         if query != self._query:

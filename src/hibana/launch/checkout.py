@@ -8,7 +8,7 @@ runs it.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fireworks.core.firework import Firework, Launch, Tracker
@@ -62,7 +62,8 @@ def checkout(
     from hibana.launch.launchpad import worker_query
 
     query = worker_query(fworker)
-    return attempt.first_of(launchpad.candidates.offer(query), {**query, "state": "READY"})
+    ready = {**query, "state": "READY"}
+    return attempt.first_of(launchpad.candidates.offer(query), ready, launchpad.candidates.is_still_next)
 
 
 class _Attempt:
@@ -76,12 +77,14 @@ class _Attempt:
         self.state = state
         self.launch_id: int | None = None
 
-    def first_of(self, fw_ids: Iterable[int], query: Document) -> tuple[Firework, Launch] | None:
+    def first_of(
+        self, fw_ids: Iterable[int], query: Document, is_still_next: Callable[[Document], bool] = lambda _: True
+    ) -> tuple[Firework, Launch] | None:
         """Run through candidates until one is won."""
         for fw_id in fw_ids:
             # the id first: the embedded server looks into the index of the first field that has one
             found = self.launchpad.p_fireworks.one({"fw_id": fw_id, **query})
-            won = None if found is None else self._try(found)
+            won = self._try(found) if found is not None and is_still_next(found) else None
             if won is not None:
                 self.launchpad.note_state(fw_id, self.state)
                 return won

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -11,24 +12,35 @@ from typing import TYPE_CHECKING, Any
 from fireworks import FiretaskBase, FWAction, explicit_serialize
 from pymongo import ASCENDING, DESCENDING
 
+from hibana.core.errors import HibanaError
 from hibana.core.settings import Settings
 from hibana.flows.context import RunContext, use_context
+from hibana.flows.errors import NO_TIME_LEFT
+from hibana.flows.resources import RESOURCES, cores_of
+from hibana.launch.beats import beating
 from hibana.launch.errors import BAD_WORKER, NO_LAUNCHPAD_IN_TASK
-from hibana.launch.stopping import STOP
-from hibana.store.owner import Owner
+from hibana.launch.notice import heeding
+from hibana.launch.schedulers import time_left
+from hibana.launch.stopping import STOP, Stopped
+from hibana.store.patience import patiently
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad, Workflow
     from jobflow import Flow, Job, JobStore
 
+LOG = logging.getLogger(__name__)
+
 JOB_OUTPUTS = "job_outputs"
 """Collection of the small answers that jobs hand to each other."""
 
-CARRIED = ("_fworker", "_category", "_priority", "_queueadapter", "_preserve_fworker", "_trackers")
+CARRIED = ("_fworker", "_category", "_priority", "_queueadapter", "_preserve_fworker", "_trackers", RESOURCES)
 """Fields of a spec that the jobs a job is replaced by take over: who set a priority meant the whole material."""
 
 VASP_CMD, CORES, WALLTIME = "vasp_cmd", "cores", "walltime"
 """Keys of a worker's env that users set."""
+
+THREADS, CPUS = "threads", "cpus"
+"""Keys of a worker's env that hibana sets for a run that shares an allocation: threads of each process, and its CPUs."""
 
 DEADLINE = "deadline"
 """Key of a worker's env: time (seconds since 1970) at which all its runs must have ended."""
@@ -59,12 +71,24 @@ class RunJobTask(FiretaskBase):  # type: ignore[misc]
         from monty.json import MontyDecoder
 
         launchpad, fw_id = launchpad_of(self)
-        sign_launch(launchpad, fw_id)
         job: Job = MontyDecoder().decode(self["job"])
         job.metadata["fw_id"] = fw_id
-        with STOP.interruptible(), use_context(run_context(launchpad, fw_spec, fw_id)):
-            response = job.run(store=job_store(launchpad))
-        spec = {key: fw_spec[key] for key in CARRIED if key in fw_spec}
+        context = run_context(launchpad, fw_spec, fw_id)
+        with (
+            STOP.interruptible(),
+            beating(launchpad, fw_id),
+            heeding(context.notice, STOP.ask),
+            use_context(context),
+        ):
+            env = fw_spec.get("_fw_env") or {}
+            leave_at_the_end(env)
+            try:
+                response = job.run(store=job_store(launchpad))
+            except HibanaError as error:
+                if error.kind is NO_TIME_LEFT:
+                    leave_at_the_end(env)
+                raise
+        spec = carried(launchpad, fw_spec, fw_id)
         return FWAction(
             stored_data=response.stored_data,
             detours=_workflows([response.replace, response.detour], launchpad, fw_id, spec),
@@ -72,6 +96,33 @@ class RunJobTask(FiretaskBase):  # type: ignore[misc]
             defuse_children=response.stop_children,
             defuse_workflow=response.stop_jobflow,
         )
+
+
+def carried(launchpad: LaunchPad, fw_spec: Mapping[str, Any], fw_id: int) -> dict[str, Any]:
+    """What the jobs that a job is replaced by take over of its spec; the priority is that of now, set meanwhile perhaps."""
+    fields = {"spec._priority": 1}
+    now = patiently(lambda: launchpad.fireworks.find_one({"fw_id": fw_id}, fields)) or {}
+    spec = {**fw_spec, **(now.get("spec") or {})}
+    return {key: spec[key] for key in CARRIED if key in spec}
+
+
+def leave_at_the_end(env: Mapping[str, Any] | None = None) -> None:
+    """End this process if its job in the queue, or the run it is part of, is about to end: another runs the job that was begun.
+
+    Parameters
+    ----------
+    env
+        Of the worker.
+
+    Raises
+    ------
+    Stopped
+        If there is no time left.
+    """
+    left = remaining_walltime(None, _positive(env or {}, DEADLINE), time_left())
+    if left is not None and left <= 0:
+        LOG.warning("this run, or the job of the queue, ends in a moment; nothing more is begun")
+        raise Stopped
 
 
 def launchpad_of(task: FiretaskBase) -> tuple[LaunchPad, int]:
@@ -88,22 +139,6 @@ def launchpad_of(task: FiretaskBase) -> tuple[LaunchPad, int]:
     return launchpad, fw_id
 
 
-def sign_launch(launchpad: LaunchPad, fw_id: int) -> None:
-    """Name this process in the history of the launch that runs, as hibana's own launchers do when they begin one.
-
-    A launch of FireWorks' own launchers is so known to be lost as soon as its process is gone, not only when its pings expire.
-    """
-    running = {"fw_id": fw_id, "state": "RUNNING"}
-    launch = launchpad.launches.find_one(running, {"launch_id": 1, "state_history": 1}, sort=[("launch_id", DESCENDING)])
-    if launch is None or "owner" in launch["state_history"][-1]:
-        return
-    last = f"state_history.{len(launch['state_history']) - 1}"
-    launchpad.launches.update_one(
-        {"launch_id": launch["launch_id"], "state": "RUNNING", f"{last}.state": "RUNNING"},
-        {"$set": {f"{last}.owner": Owner.here(launch["launch_id"]).as_dict()}},
-    )
-
-
 def job_store(launchpad: LaunchPad) -> JobStore:
     """JobStore in the launchpad's database, on its connection."""
     from jobflow import JobStore
@@ -117,6 +152,8 @@ def job_store(launchpad: LaunchPad) -> JobStore:
 def run_context(launchpad: LaunchPad, fw_spec: Mapping[str, Any], fw_id: int) -> RunContext:
     """Context of a job: the launchpad's database, and what the fworker file and the environment say of this worker.
 
+    In a job that the queue made for this Firework (``qlaunch -r``) the cores are those of its ``_queueadapter``.
+
     Raises
     ------
     HibanaError
@@ -126,18 +163,46 @@ def run_context(launchpad: LaunchPad, fw_spec: Mapping[str, Any], fw_id: int) ->
 
     env = fw_spec.get("_fw_env") or {}
     running = {"fw_id": fw_id, "state": "RUNNING"}
-    launch = launchpad.launches.find_one(running, {"launch_id": 1, "fworker.name": 1}, sort=[("launch_id", DESCENDING)]) or {}
+    fields = {"launch_id": 1, "fworker.name": 1, "state_history": 1}
+    launch = launchpad.launches.find_one(running, fields, sort=[("launch_id", DESCENDING)]) or {}
+    own = cores_of(fw_spec) if _was_reserved(launch) else None
+    cores = own or int(_positive(env, CORES) or 1)
     return RunContext(
         store=Store(launchpad.db),
-        vasp_cmd=env.get(VASP_CMD) or Settings.from_environment().vasp_cmd,
-        cores=int(_positive(env, CORES) or 1),
-        walltime=remaining_walltime(_positive(env, WALLTIME), _positive(env, DEADLINE)),
+        vasp_cmd=filled(env.get(VASP_CMD) or Settings.from_environment().vasp_cmd, env, cores),
+        cores=cores,
+        walltime=remaining_walltime(_positive(env, WALLTIME), _positive(env, DEADLINE), time_left()),
         worker=str((launch.get("fworker") or {}).get("name", "worker")),
         launch_id=launch.get("launch_id"),
     )
 
 
-def remaining_walltime(walltime: float | None, deadline: float | None) -> float | None:
+def filled(vasp_cmd: str | None, env: Mapping[str, Any], cores: int) -> str | None:
+    """The worker's command with ``{cores}``, ``{threads}`` and ``{cpus}`` filled in; all CPUs where none were given.
+
+    Parameters
+    ----------
+    vasp_cmd
+        The command; None where there is none.
+    env
+        Of the worker.
+    cores
+        MPI processes.
+    """
+    if vasp_cmd is None:
+        return None
+    cpus = env.get(CPUS) or ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    for place, value in (("{cores}", str(cores)), ("{threads}", str(env.get(THREADS, 1))), ("{cpus}", cpus)):
+        vasp_cmd = vasp_cmd.replace(place, value)
+    return vasp_cmd
+
+
+def _was_reserved(launch: Mapping[str, Any]) -> bool:
+    """Whether the queue made a job for this launch alone."""
+    return any("reservation_id" in entry for entry in launch.get("state_history", ()))
+
+
+def remaining_walltime(walltime: float | None, deadline: float | None, in_queue: float | None = None) -> float | None:
     """Seconds that are left.
 
     Parameters
@@ -146,8 +211,11 @@ def remaining_walltime(walltime: float | None, deadline: float | None) -> float 
         Seconds from the start of this process; None for no limit.
     deadline
         Seconds since 1970; None for no limit.
+    in_queue
+        Seconds that the queue leaves the job of this process; None for no limit.
     """
-    left = [] if walltime is None else [walltime - process_age()]
+    left = [] if in_queue is None else [in_queue]
+    left += [] if walltime is None else [walltime - process_age()]
     left += [] if deadline is None else [deadline - time.time()]
     return max(min(left), 0.0) if left else None
 

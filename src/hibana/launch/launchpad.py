@@ -102,6 +102,9 @@ class HibanaLaunchPad(LaunchPad):  # type: ignore[misc]
             client.close()
         launchpad = cls.from_file(str(path))
         assert isinstance(launchpad, HibanaLaunchPad)
+        for handler in launchpad.m_logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.WARNING)  # the standard output is for the results of a verb
         launchpad.initialise()
         return launchpad
 
@@ -252,6 +255,12 @@ class HibanaLaunchPad(LaunchPad):  # type: ignore[misc]
                 self._pinged[launch_id] = time.monotonic()
         except ConnectionFailure as error:
             LOG.warning("no ping for launch %s: %s", launch_id, type(error).__name__)
+
+    def set_reservation_id(self, launch_id: int, reservation_id: str | int) -> None:
+        """Note the queue's number of a reserved launch, and nothing else: its job may be starting at this moment."""
+        reserved = {"state": "RESERVED", "reservation_id": {"$exists": False}}
+        query = {"launch_id": launch_id, "state_history": {"$elemMatch": reserved}}
+        self.p_launches.change(query, {"$set": {"state_history.$.reservation_id": str(reservation_id)}})
 
     def change_launch_dir(self, launch_id: int, launch_dir: str) -> None:
         """Note that a launch runs in another directory."""

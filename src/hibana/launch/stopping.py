@@ -34,6 +34,10 @@ class StopSignal:
         """Whether this process was asked to stop."""
         return self._asked.is_set()
 
+    def ask(self) -> None:
+        """Ask this process to start nothing more, without interrupting the job that runs."""
+        self._asked.set()
+
     def listen(self) -> None:
         """Stop on SIGTERM; leave SIGINT, which the terminal sends to all, to the process that started this one."""
         signal.signal(signal.SIGTERM, self._handle)

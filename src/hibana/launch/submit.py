@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,20 @@ from hibana.launch.adding import Order, add_once, find_submitted, prepare
 from hibana.launch.errors import NOTHING_TO_SUBMIT, UNKNOWN_CALCULATOR
 from hibana.protocol.protocol import load_protocol
 from hibana.store.store import Store
-from hibana.structures.errors import NO_STRUCTURE
+from hibana.structures.errors import NO_STRUCTURE, READER_DIED
 from hibana.structures.identity import is_same_crystal, make_candidate
-from hibana.structures.reading import ReadStructure, read_structures, structure_format
+from hibana.structures.parallel import work
+from hibana.structures.reading import ReadStructure, iterate_structures, structure_files, structure_format
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
 
-CALCULATORS: tuple[CalculatorName, ...] = ("vasp", "gpaw-rehearsal")
-BATCH = 100
+CALCULATORS: tuple[CalculatorName, ...] = ("vasp", "gpaw-rehearsal", "synthetic")
+BATCH = 200
 """Materials that are added together."""
+
+CHUNK = 10
+"""Structures handed to a process together."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ def submit(
     branches: Sequence[str] | None = None,
     energies: Path | None = None,
     fields: dict[str, Any] | None = None,
+    workers: int = 1,
+    on_batch: Callable[[SubmitReport], None] = lambda _: None,
 ) -> SubmitReport:
     """Add a workflow for every structure in the files that has none of this flow, protocol and calculator.
 
@@ -108,6 +115,10 @@ def submit(
         table is another one, and calculates nothing again.
     fields
         More fields for the specs of all jobs, for instance ``{"_priority": 5}``.
+    workers
+        Processes that standardise the structures; with more than one, workflows are added in the order in which they are ready.
+    on_batch
+        Called whenever some hundred more are done.
 
     Raises
     ------
@@ -120,8 +131,9 @@ def submit(
     store = Store(launchpad.db)
     report = SubmitReport()
     prepare(launchpad)
-    for batch in _batches(_candidates(files, asked.check, report), store):
+    for batch in _batches(_candidates(files, asked.check, report, workers), store):
         _submit_batch(batch, asked, store, launchpad, report)
+        on_batch(report)
     if report.refused and not report.added and not report.already_there:
         raise _nothing(report.refused)
     return report
@@ -188,24 +200,38 @@ class _Question:
         return Order(flow, about | self.fields)
 
 
-def _candidates(files: Sequence[Path], check: Callable[[CandidateDoc], None], report: SubmitReport) -> Iterator[CandidateDoc]:
+def _candidates(
+    files: Sequence[Path], check: Callable[[CandidateDoc], None], report: SubmitReport, workers: int
+) -> Iterator[CandidateDoc]:
     """Candidates of the files one by one; what cannot be used goes into the report."""
-    for path in files:
-        for read in _readable(path, report):
-            try:
-                candidate = make_candidate(read)
-                check(candidate)
-            except HibanaError as error:
-                report.refused.append(Refused(read.source, error))
-            else:
-                yield candidate
+    coming = (read for path in files for read in _readable(path, report))
+    for read, candidate in work(_standardised, coming, workers=workers, died=_died, chunk=CHUNK):
+        try:
+            if isinstance(candidate, HibanaError):
+                raise candidate
+            check(candidate)
+        except HibanaError as error:
+            report.refused.append(Refused(read.source, error))
+        else:
+            yield candidate
+
+
+def _standardised(read: ReadStructure) -> CandidateDoc | HibanaError:
+    try:
+        return make_candidate(read)
+    except HibanaError as error:
+        return error
+
+
+def _died(read: ReadStructure) -> HibanaError:
+    return READER_DIED.error("the process that standardised it ended without an answer", where=read.source)
 
 
 def _readable(path: Path, report: SubmitReport) -> Iterator[ReadStructure]:
-    inside = sorted(item for item in path.iterdir() if item.is_file() and structure_format(item)) if path.is_dir() else []
+    inside = structure_files(path) if path.is_dir() else []
     for file in inside or [path]:
         try:
-            yield from read_structures(file)
+            yield from iterate_structures(file)
         except HibanaError as error:
             if inside and error.kind == NO_STRUCTURE and structure_format(file) == "json":
                 continue
@@ -214,41 +240,42 @@ def _readable(path: Path, report: SubmitReport) -> Iterator[ReadStructure]:
 
 def _batches(candidates: Iterable[CandidateDoc], store: Store) -> Iterator[dict[str, CandidateDoc]]:
     """Candidates in groups, copies of one crystal joined with all their sources."""
+    coming = iter(candidates)
+    while some := list(islice(coming, BATCH)):
+        yield _joined(some, store)
+
+
+def _joined(some: Sequence[CandidateDoc], store: Store) -> dict[str, CandidateDoc]:
+    """Candidates by identity; one that the store, or one before it, holds already goes under the identity it has there."""
+    near: dict[str, list[CandidateDoc]] = {}
+    for known in store.candidates_of(*{candidate.formula for candidate in some}):
+        near.setdefault(known.formula, []).append(known)
     batch: dict[str, CandidateDoc] = {}
-    for candidate in candidates:
-        known = _known(candidate, batch, store)
-        if known is not None:
-            sources = tuple(dict.fromkeys((*known.sources, *candidate.sources)))
-            candidate = known.model_copy(update={"sources": sources})
+    for candidate in some:
+        alike = near.setdefault(candidate.formula, [])
+        alike.sort(key=lambda item: item.material_id != candidate.material_id)
+        same = next((item for item in alike if is_same_crystal(item, candidate)), None)
+        if same is not None:
+            alike.remove(same)
+            sources = tuple(dict.fromkeys((*same.sources, *candidate.sources)))
+            candidate = same.model_copy(update={"sources": sources})
+        alike.append(candidate)
         batch[candidate.material_id] = candidate
-        if len(batch) == BATCH:
-            yield batch
-            batch = {}
-    if batch:
-        yield batch
-
-
-def _known(candidate: CandidateDoc, batch: Mapping[str, CandidateDoc], store: Store) -> CandidateDoc | None:
-    """The candidate that stands for the same crystal already, in the batch or in the store."""
-    near = [item for item in batch.values() if item.formula == candidate.formula]
-    near += store.candidates_of(candidate.formula)
-    near.sort(key=lambda item: item.material_id != candidate.material_id)
-    return next((item for item in near if is_same_crystal(item, candidate)), None)
+    return batch
 
 
 def _submit_batch(
     batch: dict[str, CandidateDoc], asked: _Question, store: Store, launchpad: LaunchPad, report: SubmitReport
 ) -> None:
     submission = asked.submission()
-    for material_id, candidate in batch.items():
-        store.add_candidate(candidate)
-        store.record_submission(material_id, submission)
+    store.add_candidates(list(batch.values()))
+    store.record_submissions(batch, submission)
     keys = {asked.key(material_id): material_id for material_id in batch}
     there = find_submitted(launchpad, list(keys))
     orders = {key: asked.order(batch[material_id]) for key, material_id in keys.items() if key not in there}
     there |= add_once(launchpad, orders)
+    store.attach_workflows(submission, {material_id: there[key].root_ids for key, material_id in keys.items()})
     for key, material_id in keys.items():
-        store.attach_workflow(material_id, submission, there[key].root_ids)
         candidate = batch[material_id]
         listed = Listed(material_id, candidate.formula, candidate.sources)
         (report.added if there[key].is_new else report.already_there).append(listed)

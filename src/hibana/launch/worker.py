@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,25 +14,26 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hibana.launch.errors import LAUNCHERS_DIE, UNWRITABLE_LAUNCHES
+from hibana.launch.crew import Crew, Launchers
+from hibana.launch.errors import UNWRITABLE_LAUNCHES
 from hibana.launch.launcher import Orders, is_active, read_fworker
+from hibana.launch.notice import heeding
+from hibana.launch.packers import Pack, Packers
 from hibana.launch.recover import recover
+from hibana.launch.relay import Watch
+from hibana.launch.schedulers import time_left
 
 if TYPE_CHECKING:
-    from fireworks import FWorker
-
     from hibana.launch.launchpad import HibanaLaunchPad
 
+LOG = logging.getLogger(__name__)
+
 STATES = ("READY", "WAITING", "RESERVED", "RUNNING", "COMPLETED", "FIZZLED", "PAUSED", "DEFUSED", "ARCHIVED")
-RECOVER_SECONDS = 60.0
-STOP_SECONDS = 60.0
-"""How long launchers get to stop cleanly before they are killed; a killed one is recovered by the next run."""
+RECOVER_SECONDS = 30.0
+"""How often lost runs are looked for: half a heartbeat, so that they are found within three."""
 
 SPARE_SECONDS, SPARE_SHARE = 60.0, 0.1
 """With less than this left of a timeout (seconds, or share of it), no job is started any more."""
-
-MAX_REPLACED = 5
-"""So many launchers may die by themselves before the run is given up."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How a run ended."""
+    """How a run ended; `packing` says how its cores were used, where runs shared an allocation."""
 
     counts: Mapping[str, int]
     seconds: float
     stopped: bool = False
     recovered: Mapping[str, Any] = field(default_factory=dict)
+    packing: Mapping[str, Any] | None = None
 
     @property
     def left(self) -> int:
@@ -75,6 +78,7 @@ class RunSummary:
             "stopped": self.stopped,
             "left": self.left,
             "recovered": dict(self.recovered),
+            "packing": None if self.packing is None else dict(self.packing),
         }
 
 
@@ -88,28 +92,35 @@ def run_workers(
     timeout: float | None = None,
     poll_seconds: float = 1.0,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    pack: Pack | None = None,
+    relay: Path | None = None,
 ) -> RunSummary:
     """Run all that is ready, with several launchers side by side, until nothing is left.
 
-    What a killed launcher left behind is recovered at the start and every minute. Ctrl-C (or SIGTERM) stops the launchers
-    cleanly: their jobs are made ready again and go on with the next run.
+    What a killed launcher left behind is recovered at the start and every half minute. Ctrl-C (or SIGTERM) stops the launchers
+    cleanly: their jobs are made ready again and go on with the next run. A notice of the queue (SIGUSR1, SIGUSR2, SIGXCPU) is
+    passed on to the launchers, which stop the code at its next step; nothing more is begun.
 
     Parameters
     ----------
     launchpad, launchpad_file
         The launchpad, and the file that the launchers read it from.
     workers
-        Number of launchers.
+        Number of launchers; without meaning for packed runs.
     fworker_file
         FireWorks worker file.
     directory
         Where the folders of the launches and the launchers' logs go.
     timeout
-        Seconds after which all ends; runs are stopped cleanly before it.
+        Seconds after which all ends; runs are stopped cleanly before it. In a job of a queue it ends with the job at the latest.
     poll_seconds
         How often to look.
     on_progress
         Called at every look.
+    pack
+        Cores that the runs share, each with as many as it needs; None for launchers that take one run after the other.
+    relay
+        Folder of the relay (:mod:`hibana.launch.relay`) through which ``vasp_cmd`` runs the code; all ends with it.
 
     Raises
     ------
@@ -119,7 +130,7 @@ def run_workers(
     started = time.monotonic()
     fworker = read_fworker(None if fworker_file is None else str(fworker_file))
     folder = _writable(directory)
-    recovered = recover(launchpad)
+    timeout = min((limit for limit in (timeout, time_left()) if limit is not None), default=None)
     deadline = None if timeout is None else time.time() + timeout
     orders = Orders(
         launchpad_file=str(launchpad_file.resolve()),
@@ -129,18 +140,21 @@ def run_workers(
         deadline=deadline,
         poll_seconds=poll_seconds,
     )
-    crew = _Crew(orders, workers)
+    notice = threading.Event()
+    crew: Crew = Launchers(orders, workers, launchpad, fworker) if pack is None else Packers(orders, pack, launchpad, fworker)
     stopped = False
-    try:
-        with _sigterm_as_interrupt():
-            _watch(crew, launchpad, fworker, started, poll_seconds, on_progress)
-    except KeyboardInterrupt:
-        stopped = True
-    finally:
-        crew.stop()
-    if stopped:
+    with _sigterm_as_interrupt(), heeding(notice, crew.pass_on):
+        try:
+            recovered = recover(launchpad)
+            _watch(crew, launchpad, started, on_progress, None if relay is None else Watch(relay))
+        except KeyboardInterrupt:
+            stopped = True
+        finally:
+            crew.stop()
+    if stopped or crew.is_over:
         recover(launchpad)
-    return RunSummary(count_states(launchpad), time.monotonic() - started, stopped, recovered.as_dict())
+    seconds = time.monotonic() - started
+    return RunSummary(count_states(launchpad), seconds, stopped, recovered.as_dict(), crew.packing())
 
 
 def count_states(launchpad: HibanaLaunchPad) -> dict[str, int]:
@@ -149,85 +163,47 @@ def count_states(launchpad: HibanaLaunchPad) -> dict[str, int]:
     return {state: count for state, count in counts.items() if count}
 
 
-class _Crew:
-    """The launcher processes of a run."""
-
-    def __init__(self, orders: Orders, size: int) -> None:
-        self.orders = orders
-        self.died = 0
-        self.members = [self._start(number) for number in range(1, size + 1)]
-
-    def living(self) -> int:
-        return sum(member.poll() is None for member in self.members)
-
-    def replace_dead(self) -> bool:
-        """Start another launcher for each that died; whether there was one."""
-        dead = [number for number, member in enumerate(self.members, 1) if member.poll() not in (None, 0)]
-        for number in dead:
-            self.died += 1
-            if self.died > MAX_REPLACED:
-                raise LAUNCHERS_DIE.error(f"{self.died} launchers have died", where=self._log(number))
-            self.members[number - 1] = self._start(number)
-        return bool(dead)
-
-    def call_back(self) -> None:
-        """Start the launchers again that found nothing to do."""
-        for number, member in enumerate(self.members, 1):
-            if member.poll() == 0:
-                self.members[number - 1] = self._start(number)
-
-    def stop(self) -> None:
-        """Ask all to stop, and kill those that do not."""
-        for member in self.members:
-            if member.poll() is None:
-                member.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        for member in self.members:
-            try:
-                member.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                member.kill()
-                member.wait()
-
-    def _start(self, number: int) -> subprocess.Popen[bytes]:
-        environment = {"OMP_NUM_THREADS": "1", **os.environ}
-        with self._log(number).open("ab") as log:
-            return subprocess.Popen(
-                self.orders.command(),
-                cwd=self.orders.directory,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def _log(self, number: int) -> Path:
-        return Path(self.orders.directory) / f"launcher-{number}.log"
-
-
 def _watch(
-    crew: _Crew,
+    crew: Crew,
     launchpad: HibanaLaunchPad,
-    fworker: FWorker,
     started: float,
-    poll_seconds: float,
     on_progress: Callable[[Progress], None],
+    relay: Watch | None,
 ) -> None:
-    """Watch the launchers until they have ended and nothing is left."""
+    """Watch the launchers until they have ended and nothing is left.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the relay is gone.
+    """
     recovered = time.monotonic()
+    crew.begin()
     while True:
         on_progress(_progress(launchpad, time.monotonic() - started))
+        if relay is not None:
+            _heed(relay, crew)
         if crew.replace_dead() or time.monotonic() - recovered > RECOVER_SECONDS:
             recover(launchpad)
             recovered = time.monotonic()
-        if not crew.living():
-            if crew.orders.is_over:
+        if not crew.is_busy():
+            if crew.is_over:
                 return
             recover(launchpad)
-            if not (launchpad.run_exists(fworker) or is_active(launchpad)):
+            if not (crew.finds_work() or is_active(launchpad)):
                 return
             crew.call_back()
-        time.sleep(poll_seconds)
+        crew.wait()
+
+
+def _heed(relay: Watch, crew: Crew) -> None:
+    """Stop with the relay: its commands have ended with it, and say nothing of the materials."""
+    gone, notice = relay.look()
+    if gone:
+        LOG.warning("the relay is gone; stopping")
+        raise KeyboardInterrupt
+    if notice and not crew.noticed:
+        crew.pass_on()
 
 
 def _progress(launchpad: HibanaLaunchPad, seconds: float) -> Progress:

@@ -13,6 +13,7 @@ from typing import Any
 from fireworks import Firework, Workflow
 from jobflow import Flow, Job, OnMissing
 
+from hibana.flows.resources import with_queue
 from hibana.launch.firetasks import RunJobTask
 
 JOB = "hibana_job"
@@ -55,6 +56,7 @@ def job_key(uuid: str, index: int) -> str:
 
 def _firework(job: Job, parents: list[Firework], spec: dict[str, Any], ids: Iterator[int] | None) -> Firework:
     spec |= {**job.config.manager_config, **job.metadata, JOB: job_key(job.uuid, job.index), "_add_launchpad_and_fw_id": True}
+    spec = with_queue(spec)
     if job.config.on_missing_references != OnMissing.ERROR:
         spec["_allow_fizzled_parents"] = True
     task = RunJobTask(job=json.dumps(job.as_dict(), separators=(",", ":")))

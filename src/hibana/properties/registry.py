@@ -11,6 +11,7 @@ from hibana.documents.optics import OpticsDoc
 from hibana.documents.properties import ElectronicDoc, PropertyDoc, RelaxationDoc
 from hibana.documents.sites import SitesDoc
 from hibana.properties.dielectric import build_dielectric
+from hibana.properties.dispersion import build_dispersion
 from hibana.properties.electronic import build_electronic
 from hibana.properties.evidence import Built, Evidence
 from hibana.properties.material import BY_PRODUCTS, NEED_A_GAP, build_material
@@ -18,7 +19,6 @@ from hibana.properties.optics import build_optics
 from hibana.properties.phonon import build_phonon
 from hibana.properties.relaxation import build_relaxation
 from hibana.properties.sites import build_sites
-from hibana.properties.supercell_phonon import build_dispersion
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,15 @@ KINDS: dict[int, tuple[str, str]] = {
         "a displaced crystal did not converge",
         "Raise NELM, or relax the structure first; the message names the displacement.",
     ),
+    198: ("the toy model has no answer to this question", "Leave the tag out, or run this calculation with GPAW or VASP."),
+    199: (
+        "there is no recorded answer",
+        "Record a finished run with hibana-vasp --record DIR in its folder, or leave --only-recorded out for synthetic ones.",
+    ),
+    200: (
+        "the table of faults cannot be used",
+        "Give rates, seconds, errors, attempts and permanent, as docs/rehearsal.md shows.",
+    ),
 }
 """Number to (title, the usual way to mend it)."""
 

@@ -31,7 +31,14 @@ example:
   cd MgO && hibana-vasp > vasp.out
 
 environment:
-  HIBANA_DATASETS   folder of the PAW data sets (default ~/.cache/hibana/datasets), made on demand"""
+  HIBANA_DATASETS          folder of the PAW data sets (default ~/.cache/hibana/datasets), made on demand
+  HIBANA_VASP_MODE         gpaw, replay or chaos, as --mode
+  HIBANA_RECORDINGS        folder of recorded answers, as --recordings
+  HIBANA_CHAOS             table of rates, as --chaos
+  HIBANA_CHAOS_SEED        seed, as --seed
+  HIBANA_CHAOS_ATTEMPTS    folder in which attempts are counted, as --attempts"""
+
+MODES = ("gpaw", "replay", "chaos")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,14 +53,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.elements and not options.make_potcars:
         parser.error("--elements goes with --make-potcars DIR")
+    if options.mode not in MODES:
+        parser.error(f"mode {options.mode!r}; there are {', '.join(MODES)}")
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     try:
         if options.list_elements:
             return _list_elements()
         symbols = [s.strip() for s in options.elements.split(",") if s.strip()] if options.elements else None
+        if options.make_potcars and options.mode != "gpaw":
+            return _make_synthetic_potcars(options.make_potcars, symbols, parser)
         if options.make_potcars:
             return _make_potcars(options.make_potcars, symbols)
+        if options.record:
+            return _record(options.record)
+        if options.mode != "gpaw":
+            return _replay(options)
         return _run(Path.cwd(), sys.stdout)
     except RehearsalError as error:
         print(error, file=sys.stderr, flush=True)
@@ -68,7 +83,52 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--make-potcars", metavar="DIR", type=Path, help="write a library of synthetic POTCARs and exit")
     parser.add_argument("--elements", metavar="O,Mg", help="with --make-potcars: only these elements (default: all)")
     parser.add_argument("--list-elements", action="store_true", help="list the elements of this release and exit")
+    given = os.environ.get
+    parser.add_argument("--mode", default=given("HIBANA_VASP_MODE", "gpaw"), help="gpaw (default), replay or chaos")
+    parser.add_argument("--recordings", metavar="DIR", type=Path, default=given("HIBANA_RECORDINGS"), help="recorded answers")
+    parser.add_argument("--only-recorded", action="store_true", help="refuse what has no recorded answer")
+    parser.add_argument("--record", metavar="DIR", type=Path, help="keep the finished run in this folder as an answer and exit")
+    parser.add_argument("--chaos", metavar="FILE", type=Path, default=given("HIBANA_CHAOS"), help="table of rates (YAML)")
+    parser.add_argument("--seed", type=int, default=given("HIBANA_CHAOS_SEED"), help="seed of the mode chaos")
+    parser.add_argument(
+        "--attempts",
+        metavar="DIR",
+        type=Path,
+        default=given("HIBANA_CHAOS_ATTEMPTS", "~/.cache/hibana/attempts"),
+        help="where attempts are counted; one folder a rehearsal",
+    )
     return parser
+
+
+def _replay(options: argparse.Namespace) -> int:
+    """Answer without a calculation."""
+    from hibana.rehearsal.replay.program import Chaos, run
+
+    chaos = None
+    if options.mode == "chaos":
+        from hibana.rehearsal.replay.faults import read_rates
+
+        chaos = Chaos(read_rates(options.chaos, options.seed), options.attempts.expanduser())
+    _check_writable(Path.cwd())
+    return run(Path.cwd(), sys.stdout, recorded=options.recordings, only_recorded=options.only_recorded, chaos=chaos)
+
+
+def _record(directory: Path) -> int:
+    from hibana.rehearsal.replay.recordings import record
+
+    for path in record(Path.cwd(), directory):
+        print(path)
+    return 0
+
+
+def _make_synthetic_potcars(directory: Path, labels: list[str] | None, parser: argparse.ArgumentParser) -> int:
+    from hibana.rehearsal.replay.potcars import write_library
+
+    if not labels:
+        parser.error("--make-potcars with the mode replay needs --elements: POTCAR labels such as Mg,O,Ga_d")
+    for path in write_library(directory, labels):
+        print(path)
+    return 0
 
 
 def _list_elements() -> int:

@@ -6,7 +6,7 @@ for every cell, so energies of different cells do not lie on one smooth curve, w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from ase.optimize import BFGS
 from hibana.rehearsal.inputs import RunInputs
 from hibana.rehearsal.listener import Listener, StopFile
 from hibana.rehearsal.result import Floats, IonicStep
-from hibana.rehearsal.scf import KBAR, evaluate
+from hibana.rehearsal.scf import KBAR, evaluate, stress_of
 from hibana.rehearsal.settings import Settings
 
 CURVATURE = 30.0
@@ -53,7 +53,8 @@ class _Evaluator(Calculator):  # type: ignore[misc]
         super().calculate(atoms, properties, system_changes)
         plain = self.atoms.copy()
         plain.set_constraint()
-        step, self.converged = evaluate(self.gpaw, plain, self.settings, self.listener, self.stop)
+        with_stress = self.settings.relaxes_cell and self.settings.wants_stress
+        step, self.converged = evaluate(self.gpaw, plain, self.settings, self.listener, self.stop, with_stress=with_stress)
         self.steps.append(step)
         self.listener.ionic_step(len(self.steps), step)
         self.results = {"energy": step.energy_sigma0, "free_energy": step.free_energy, "forces": step.forces}
@@ -63,6 +64,8 @@ class _Evaluator(Calculator):  # type: ignore[misc]
 
 def run_ionic_steps(gpaw: Any, atoms: Atoms, inputs: RunInputs, listener: Listener, stop: StopFile) -> Trajectory:
     """Calculate the geometry of POSCAR and, for a relaxation, follow the forces to EDIFFG or NSW.
+
+    In a fixed cell the stress, which takes as long as several steps of an SCF, is calculated of the last geometry alone.
 
     Parameters
     ----------
@@ -91,7 +94,10 @@ def run_ionic_steps(gpaw: Any, atoms: Atoms, inputs: RunInputs, listener: Listen
             met = evaluator.converged and is_relaxed(evaluator.steps, settings, inputs.movable)
             if met or stop.after_ionic_step or not evaluator.converged:
                 break
-    return Trajectory(tuple(evaluator.steps), evaluator.converged, met or not settings.relaxes)
+    steps = evaluator.steps
+    if settings.wants_stress and steps[-1].stress is None:
+        steps[-1] = replace(steps[-1], stress=stress_of(gpaw))
+    return Trajectory(tuple(steps), evaluator.converged, met or not settings.relaxes)
 
 
 def is_relaxed(steps: list[IonicStep], settings: Settings, movable: Any = None) -> bool:

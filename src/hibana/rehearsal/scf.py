@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,11 @@ GUARD_BANDS = 8
 """Bands iterated above NBANDS and not reported; without them the highest bands would be off by electronvolts."""
 
 RESIDUAL = 1e-5
-"""Largest residual of the NBANDS bands (eV^2 per electron); that of the occupied ones is then far smaller."""
+"""Largest residual of the bands that :func:`converged_bands` counts (eV^2 per electron); that of the occupied ones is then far
+smaller."""
 
+EMPTY_BANDS, EMPTY_SHARE = 4, 8
+"""Of a relaxation so many empty bands converge as strictly, or as many as the filled ones divided by this."""
 
 GROUND_STATE_STEPS = 100
 """NELM of the ground state under a hybrid, whose own NELM is 1."""
@@ -71,6 +75,19 @@ def solved_bands(settings: Settings) -> int:
     return settings.nbands + min(GUARD_BANDS, max(4, settings.nbands // 2))
 
 
+def converged_bands(settings: Settings) -> int:
+    """How many bands have to meet :data:`RESIDUAL`.
+
+    All of NBANDS in a static run. A relaxation is after forces: the highest of the empty bands of a large cell, where shells of
+    degenerate bands are cut by NBANDS, would keep a density iterating that has converged long before. They go on converging from
+    one ionic step to the next.
+    """
+    if not settings.relaxes:
+        return settings.nbands
+    filled = math.ceil((settings.nelect + max(sum(map(abs, settings.magmom)), settings.nupdown or 0.0)) / 2)
+    return min(settings.nbands, filled + max(EMPTY_BANDS, filled // EMPTY_SHARE))
+
+
 def gpaw_parameters(inputs: RunInputs, datasets: list[DatasetFile]) -> dict[str, Any]:
     """Arguments of ``gpaw.GPAW`` for a run.
 
@@ -100,7 +117,7 @@ def gpaw_parameters(inputs: RunInputs, datasets: list[DatasetFile]) -> dict[str,
             "energy": max(settings.ediff / settings.nelect, 1e-7),
             "density": 1e-4,
             "eigenstates": RESIDUAL,
-            "bands": settings.nbands,
+            "bands": converged_bands(settings),
             "minimum iterations": 1 if settings.hybrid else min(settings.nelmin, settings.nelm),
         },
     }
@@ -187,8 +204,10 @@ def fresh_view(calculator: Any) -> Any:
     return ASECalculator(params=dft.params, log=Logger(None, None), dft=dft, atoms=dft.atoms)
 
 
-def evaluate(calculator: Any, atoms: Atoms, settings: Settings, listener: Listener, stop: StopFile) -> tuple[IonicStep, bool]:
-    """Energy, forces and, where ISIF asks for it, stress of one geometry.
+def evaluate(
+    calculator: Any, atoms: Atoms, settings: Settings, listener: Listener, stop: StopFile, *, with_stress: bool
+) -> tuple[IonicStep, bool]:
+    """Energy, forces and, where asked for, stress of one geometry.
 
     Returns
     -------
@@ -200,10 +219,7 @@ def evaluate(calculator: Any, atoms: Atoms, settings: Settings, listener: Listen
     start = time.perf_counter()
     outcome = converge(calculator, atoms, listener, stop)
     forces = np.array(calculator.dft.calculate_forces())
-    stress = None
-    if settings.wants_stress:
-        calculator.dft.calculate_stress()
-        stress = -full_stress(calculator.dft.results["stress"] * Ha / Bohr**3) * KBAR
+    stress = stress_of(calculator) if with_stress else None
     results = calculator.dft.results
     free, sigma0 = float(results["free_energy"] * Ha), float(results["energy"] * Ha)
     step = IonicStep(
@@ -219,6 +235,12 @@ def evaluate(calculator: Any, atoms: Atoms, settings: Settings, listener: Listen
         seconds=time.perf_counter() - start,
     )
     return step, outcome.converged
+
+
+def stress_of(calculator: Any) -> Floats:
+    """Stress of the geometry calculated last, (3, 3), kB, with VASP's sign."""
+    calculator.dft.calculate_stress()
+    return -full_stress(calculator.dft.results["stress"] * Ha / Bohr**3) * KBAR
 
 
 def minus_entropy_term(settings: Settings, free: float, sigma0: float) -> float:

@@ -73,8 +73,11 @@ def _dispersion(store: Store, dispersion: DispersionDoc, symbol: str | None) -> 
     return draw_dispersion(load_dispersion(store, dispersion), symbol)
 
 
-def _formation_energies(_store: Store, summary: VacancySummaryDoc, symbol: str | None) -> Figure:
-    return draw_formation_energies(summary, symbol)
+def _formation_energies(store: Store, summary: VacancySummaryDoc, symbol: str | None) -> Figure:
+    same = ("material_id", "protocol", "protocol_version", "calculator")
+    found = store.properties(VacancyDoc, {name: getattr(summary, name) for name in same})
+    left_out = [vacancy for vacancy in found if vacancy.left_out and vacancy.formation_energy is not None]
+    return draw_formation_energies(summary, symbol, left_out)
 
 
 def _chemical_potentials(_store: Store, document: ChemicalPotentialDoc, symbol: str | None) -> Figure:

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hibana.defects.transition_levels import stable_ranges, transition_levels
-from hibana.documents.vacancy import ChargeLine, SiteEnergies, VacancySummaryDoc
+from hibana.documents.vacancy import ChargeLine, SiteEnergies, VacancyDoc, VacancySummaryDoc
 from hibana.report.canvas import FAINT, entitle, new_figure
 from hibana.report.errors import NO_RESULT
+from hibana.report.vacancy_terms import EDGE_NAMES
 
 LIMITS = ("O-rich", "O-poor")
 """Limits of the chemical potentials, one panel each; standard states take their place where there are none."""
@@ -19,26 +20,38 @@ LIMITS = ("O-rich", "O-poor")
 MARGIN = 0.08
 """Fermi levels shown beyond the gap on both sides, in units of it."""
 
+NAMED = 0.98
+"""Where lines of charge states that are not used have their names, in units of the gap."""
+
 LABELS = ((0, 5, "right"), (2, -10, "left"))
 """Offset and alignment of the names of levels, of one site and the next."""
-
-EDGE_NAMES = {"ddh_nsc": "dd-hybrid", "hse06_nsc": "HSE06", "pbesol": "PBEsol"}
 
 OXYGEN_NAMES = {"molecule": "the calculated molecule", "atom": "atom and binding energy"}
 
 
-def draw_formation_energies(summary: VacancySummaryDoc, space_group_symbol: str | None) -> Figure:
+def draw_formation_energies(
+    summary: VacancySummaryDoc, space_group_symbol: str | None, left_out: Sequence[VacancyDoc] = ()
+) -> Figure:
     """Draw the figure: a panel for each limit of the chemical potentials, a colour for each site.
 
     The lowest charge states are thick with their transition levels as dots; all charge states used are thin lines whose slope
-    is the charge.
+    is the charge. Charge states that are left out are dashed lines.
+
+    Parameters
+    ----------
+    summary
+        The host's vacancies.
+    space_group_symbol
+        Hermann-Mauguin symbol of the host, for the title.
+    left_out
+        Vacancies that have a formation energy but are not used.
 
     Raises
     ------
     HibanaError
         HIB-150 if there is no band gap or no formation energy.
     """
-    panels = panels_of(summary)
+    panels = panels_of(summary, left_out)
     gap = summary.band_gap
     if gap is None or not panels:
         missing = "there is no band gap" if gap is None else "no charge state has a formation energy"
@@ -49,6 +62,7 @@ def draw_formation_energies(summary: VacancySummaryDoc, space_group_symbol: str 
     for part, (limit, panel) in zip(axes, panels.items(), strict=True):
         for energies in panel:
             _draw_site(part, energies, gap, sites.index(energies.site))
+            _draw_left_out(part, energies, gap, sites.index(energies.site), left_out)
         _finish(part, summary, gap)
         part.set_title(f"{limit}: $\\Delta\\mu_\\mathrm{{O}}$ = {panel[0].chemical_potential + 0.0:.2f} eV")
     axes[0].set_ylabel("Formation energy (eV)")
@@ -59,9 +73,11 @@ def draw_formation_energies(summary: VacancySummaryDoc, space_group_symbol: str 
     return figure
 
 
-def panels_of(summary: VacancySummaryDoc) -> dict[str, list[SiteEnergies]]:
+def panels_of(summary: VacancySummaryDoc, left_out: Sequence[VacancyDoc] = ()) -> dict[str, list[SiteEnergies]]:
     """Formation energies by limit, by the oxygen reference used; those of sites without any are left out."""
-    used = [item for item in summary.energies if item.oxygen_reference == summary.oxygen_reference and item.lines]
+    shown = {vacancy.site for vacancy in left_out}
+    own = [item for item in summary.energies if item.oxygen_reference == summary.oxygen_reference]
+    used = [item for item in own if item.lines or item.site in shown]
     found = {limit: [item for item in used if item.limit == limit] for limit in LIMITS}
     found = {limit: panel for limit, panel in found.items() if panel}
     standard = [item for item in used if item.limit == "standard"]
@@ -84,7 +100,8 @@ def _draw_site(axes: Axes, energies: SiteEnergies, gap: float, number: int) -> N
         ends = np.array([low, high])
         name = f"{energies.site} {charge_text(line.charge)}"
         axes.plot(ends, line.energy + line.charge * ends, color=color, linewidth=0.6, alpha=0.5, label=f"_{name}")
-    _draw_lowest(axes, energies.lines, (low, high), color, f"$V_\\mathrm{{{energies.site}}}$")
+    if energies.lines:
+        _draw_lowest(axes, energies.lines, (low, high), color, f"$V_\\mathrm{{{energies.site}}}$")
     levels = transition_levels(energies.lines, 0.0, gap)
     if levels:
         places, heights = zip(*((level.level, level.energy) for level in levels), strict=True)
@@ -93,6 +110,20 @@ def _draw_site(axes: Axes, energies: SiteEnergies, gap: float, number: int) -> N
         text = f"({charge_text(level.charges[0])}/{charge_text(level.charges[1])})"
         where = (level.level, level.energy)
         axes.annotate(text, where, place[:2], textcoords="offset points", fontsize=7, ha=place[2], color=color)
+
+
+def _draw_left_out(axes: Axes, energies: SiteEnergies, gap: float, number: int, left_out: Sequence[VacancyDoc]) -> None:
+    """Charge states of a site that are not used, by their own documents, with their names near the conduction band."""
+    ends, color = np.array([-MARGIN * gap, (1 + MARGIN) * gap]), f"C{number}"
+    for vacancy in left_out:
+        if vacancy.site != energies.site or vacancy.formation_energy is None:
+            continue
+        removed = (vacancy.removed or {}).get("O", 0)
+        at_vbm = vacancy.formation_energy + removed * energies.chemical_potential
+        name = f"{energies.site} {charge_text(vacancy.charge)} not used"
+        axes.plot(ends, at_vbm + vacancy.charge * ends, color=color, linewidth=1.0, linestyle="--", label=f"_{name}")
+        where = (NAMED * gap, at_vbm + vacancy.charge * NAMED * gap)
+        axes.annotate(name, where, (0, 3), textcoords="offset points", fontsize=6, ha="right", color=color)
 
 
 def _draw_lowest(axes: Axes, lines: Sequence[ChargeLine], window: tuple[float, float], color: str, label: str) -> None:

@@ -7,16 +7,18 @@ a process killed in between leaves the copying to whoever looks at the address n
 Document of a claim::
 
     {_id: address, token: 3, state: "held" | "released" | "done", status: how the run ended, owner: {...},
-     heartbeat: the server's time, result: {...} while it is not yet in ``tasks``}
+     heartbeat: the server's time, result: {...} while it is not yet in ``tasks``,
+     part: {...} what the run that holds it, or the last one that came to no end, has under way, part_noted: since when}
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -25,9 +27,13 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from hibana.store.owner import Owner
+from hibana.store.silence import SilentFor, silence, silence_now
 
 HEARTBEAT_SECONDS = 60.0
 LEASE_SECONDS = 3 * HEARTBEAT_SECONDS
+RETRIES = 12
+"""A beat that the database did not take is repeated after this fraction of the interval."""
+
 ANSWERS = ("converged", "ionic_limit")
 """Ends of a run that answer its Spec: ``ionic_limit`` answers one round of a relaxation, the next round starts from it.
 Any other end is a reason to calculate again, never an answer."""
@@ -47,11 +53,14 @@ class Claim:
         Fencing token.
     owner
         Who holds it.
+    left
+        What a run that came to no end had under way (:meth:`Claims.note`), with its ``seconds`` as far as they are known.
     """
 
     address: str
     token: int
     owner: Owner
+    left: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 class Claims:
@@ -69,7 +78,7 @@ class Claims:
         self.database = database
         self.claims: Collection[dict[str, Any]] = database["claims"]
         self.tasks: Collection[dict[str, Any]] = database["tasks"]
-        self.lease = timedelta(seconds=lease_seconds)
+        self.lease = lease_seconds
 
     def take(self, address: str, owner: Owner) -> Claim | None:
         """Take a claim; None if a live run holds it or the address has its answer."""
@@ -83,28 +92,81 @@ class Claims:
             if not self._is_free(found):
                 return None
             seen = {"_id": address, "token": found["token"], "state": found["state"], "heartbeat": found["heartbeat"]}
+            left = _left_by(found)
+            kept = {} if left is None else {"part": left}
             change: dict[str, Any] = {
-                "$set": {"state": "held", "status": None, "owner": owner.as_dict()},
+                "$set": {"state": "held", "status": None, "owner": owner.as_dict(), **kept},
                 "$inc": {"token": 1},
                 "$currentDate": {"heartbeat": True},
             }
             if self.claims.update_one(seen, change).matched_count == 1:
-                return Claim(address, found["token"] + 1, owner)
+                return Claim(address, found["token"] + 1, owner, left)
 
     def beat(self, claim: Claim) -> bool:
         """Say that the owner lives; False if the claim is no longer its own."""
         return self.claims.update_one(_held(claim), {"$currentDate": {"heartbeat": True}}).matched_count == 1
 
-    def release(self, claim: Claim) -> None:
-        """Give a claim back without a result; nothing happens if it is no longer its owner's."""
-        self.claims.update_one(_held(claim), {"$set": {"state": "released"}, "$currentDate": {"heartbeat": True}})
+    def note(self, claim: Claim, part: Mapping[str, Any]) -> bool:
+        """Note what the owner begins, for whoever takes the claim over should it come to no end; False if it is not its own.
+
+        Parameters
+        ----------
+        claim
+            The claim.
+        part
+            Plain data. ``seconds`` is added by who takes over: from now to the last heartbeat.
+        """
+        change = {"$set": {"part": dict(part)}, "$currentDate": {"part_noted": True, "heartbeat": True}}
+        return self.claims.update_one(_held(claim), change).matched_count == 1
+
+    def release(self, claim: Claim, *, ended: bool = False) -> None:
+        """Give a claim back without a result; nothing happens if it is no longer its owner's.
+
+        Parameters
+        ----------
+        claim
+            The claim.
+        ended
+            Whether the run came to an end that is kept elsewhere; else what it noted is left to the next one.
+        """
+        change: dict[str, Any] = {"$set": {"state": "released"}, "$currentDate": {"heartbeat": True}}
+        if ended:
+            change["$unset"] = {"part": ""}
+        self.claims.update_one(_held(claim), change)
+
+    def free(self, launch_ids: Iterable[int]) -> list[dict[str, Any]]:
+        """Take the claims of launches that are known to be lost away from them; returns their documents.
+
+        An owner that lives after all loses nothing but its turn: its result is refused once another has taken over.
+        """
+        ids = list(launch_ids)
+        held = {"state": "held", "owner.launch_id": {"$in": ids}}
+        freed = []
+        for found in self.claims.find(held) if ids else ():
+            if self._let_go(found):
+                freed.append(found)
+        return freed
+
+    def expired(self) -> list[dict[str, Any]]:
+        """Claims that are held by nobody who lives: their process is gone, or was not heard of for the lease."""
+        silent_for = silence_now(self.database)
+        return [found for found in self.claims.find({"state": "held"}) if self._is_deserted(found, silent_for)]
+
+    def free_expired(self) -> list[dict[str, Any]]:
+        """Let go of those; returns their documents."""
+        return [found for found in self.expired() if self._let_go(found)]
+
+    def _let_go(self, found: Mapping[str, Any]) -> bool:
+        """Release a claim as it was seen; False if its owner has beaten or another has taken it meanwhile."""
+        seen = {"_id": found["_id"], "token": found["token"], "state": "held", "heartbeat": found["heartbeat"]}
+        return self.claims.update_one(seen, {"$set": {"state": "released"}}).matched_count == 1
 
     def commit(self, claim: Claim, result: Mapping[str, Any]) -> bool:
         """Commit a result by one conditional write; False if the claim was taken over.
 
         Doing it again after a dropped connection gives the same answer.
         """
-        change = {"$set": {"state": "done", "status": result["status"], "result": dict(result)}}
+        change = {"$set": {"state": "done", "status": result["status"], "result": dict(result)}, "$unset": {"part": ""}}
         if self.claims.update_one(_held(claim), change).matched_count == 1:
             found: dict[str, Any] | None = {"_id": claim.address, "token": claim.token, "result": dict(result)}
         else:
@@ -148,7 +210,10 @@ class Claims:
             return found["status"] not in ANSWERS
         if found["state"] == "released":
             return True
-        return Owner.from_dict(found["owner"]).is_dead or self._now() - found["heartbeat"] > self.lease
+        return self._is_deserted(found, partial(silence, self.database))
+
+    def _is_deserted(self, found: Mapping[str, Any], silent_for: SilentFor) -> bool:
+        return Owner.from_dict(found["owner"]).is_dead or silent_for(found["heartbeat"]) > self.lease
 
     def _now(self) -> datetime:
         """The server's time, so that clocks of machines need not agree."""
@@ -175,9 +240,18 @@ class Heartbeat:
         The claim.
     interval
         Seconds between two beats.
+    on_lost
+        Called once, in the thread of the heartbeat, when the claim was taken over.
     """
 
-    def __init__(self, beat: Callable[[Claim], bool], claim: Claim, interval: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(
+        self,
+        beat: Callable[[Claim], bool],
+        claim: Claim,
+        interval: float = HEARTBEAT_SECONDS,
+        on_lost: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._on_lost = on_lost
         self._beat = beat
         self._claim = claim
         self._interval = interval
@@ -199,14 +273,28 @@ class Heartbeat:
         self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
+        pause = self._interval
+        while not self._stop.wait(pause):
+            pause = self._interval
             try:
                 if not self._beat(self._claim):
                     LOG.warning("another run took over %s", self._claim.address)
                     self._lost.set()
+                    self._on_lost()
                     return
             except PyMongoError as error:
                 LOG.warning("no heartbeat for %s: %s", self._claim.address[:12], type(error).__name__)
+                pause = self._interval / RETRIES
+
+
+def _left_by(found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a run left under way, with its seconds up to its last sign of life."""
+    part = found.get("part")
+    if part is None:
+        return None
+    if "seconds" in part:
+        return dict(part)
+    return {**part, "seconds": max(0.0, (found["heartbeat"] - found["part_noted"]).total_seconds())}
 
 
 def _held(claim: Claim) -> dict[str, Any]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
 from bson.codec_options import CodecOptions
 from numpy.typing import NDArray
-from pymongo import ASCENDING
+from pymongo import ASCENDING, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from hibana.documents.arrays import ArrayRef, PackedArray
 from hibana.documents.candidate import CandidateDoc, Submission
@@ -27,8 +27,8 @@ from hibana.store.queries import find
 
 P = TypeVar("P", bound=PropertyDoc)
 
-ABANDONED = timedelta(minutes=5)
-"""A submission that has no workflow after this time was cut short and may be made again."""
+DUPLICATE_KEY = 11000
+"""MongoDB's code of a document that is there already."""
 
 
 class Store:
@@ -57,55 +57,59 @@ class Store:
 
     # -- candidates ---------------------------------------------------------------------------------------------------
 
+    def add_candidates(self, docs: Sequence[CandidateDoc]) -> int:
+        """Add candidates that are not there yet, and join the sources of those that are; how many are new."""
+        changes: list[UpdateOne] = []
+        for doc in docs:
+            fields = _dump(doc)
+            sources = fields.pop("sources")
+            fields.pop("submissions")
+            change = {
+                "$setOnInsert": {**fields, "submissions": [_dump(s) for s in doc.submissions]},
+                "$addToSet": {"sources": {"$each": sources}},
+            }
+            changes.append(UpdateOne({"_id": doc.material_id}, change, upsert=True))
+        try:
+            return self._bulk("candidates", changes)
+        except BulkWriteError as error:
+            failures = error.details["writeErrors"]
+            if any(failure["code"] != DUPLICATE_KEY for failure in failures):
+                raise
+            again = [changes[failure["index"]] for failure in failures]  # another process has added them: they are there now
+            return int(error.details["nUpserted"]) + self._bulk("candidates", again)
+
     def add_candidate(self, doc: CandidateDoc) -> bool:
         """Add a candidate; False if it was there (its sources are joined to those known)."""
-        fields = _dump(doc)
-        sources = fields.pop("sources")
-        fields.pop("submissions")
-        change = {
-            "$setOnInsert": {**fields, "submissions": [_dump(s) for s in doc.submissions]},
-            "$addToSet": {"sources": {"$each": sources}},
-        }
-        key = {"_id": doc.material_id}
-        try:
-            return self._writable("candidates").update_one(key, change, upsert=True).upserted_id is not None
-        except DuplicateKeyError:
-            self._writable("candidates").update_one(key, {"$addToSet": {"sources": {"$each": sources}}})
-            return False
+        return self.add_candidates([doc]) == 1
 
     def candidate(self, material_id: str) -> CandidateDoc | None:
         """The candidate of an identity."""
         found = self._collection("candidates").find_one({"_id": material_id})
         return None if found is None else CandidateDoc.model_validate(_bare(found))
 
-    def candidates_of(self, formula: str) -> list[CandidateDoc]:
-        """All candidates of a reduced formula, in the order of their identities."""
-        found = self._collection("candidates").find({"formula": formula}).sort("_id", ASCENDING)
+    def candidates_of(self, *formulas: str) -> list[CandidateDoc]:
+        """All candidates of some reduced formulas, in the order of their identities."""
+        found = self._collection("candidates").find({"formula": {"$in": list(formulas)}}).sort("_id", ASCENDING)
         return [CandidateDoc.model_validate(_bare(item)) for item in found]
 
-    def record_submission(self, material_id: str, submission: Submission) -> bool:
-        """Note that a workflow is going to be added for a candidate; True if the caller has to add it.
+    def record_submissions(self, material_ids: Iterable[str], submission: Submission) -> None:
+        """Note that a workflow is going to be added for candidates, where that was not noted before.
 
-        False if the same (flow, protocol, version, calculator) was asked for before. A submission that still has no
-        workflow after five minutes was cut short, and the next caller gets True: it should look for a workflow of the
-        cut-short one first, then add one and call :meth:`attach_workflow`.
+        Who was killed after it is found by the missing workflow: the next submission of the same question adds it, and calls
+        :meth:`attach_workflows`.
         """
-        collection = self._writable("candidates")
-        same = _same_question(submission)
-        entry = _dump(submission)
-        new = {"_id": material_id, "submissions": {"$not": {"$elemMatch": same}}}
-        if collection.update_one(new, {"$push": {"submissions": entry}}).modified_count == 1:
-            return True
-        before = submission.submitted_at - ABANDONED
-        cut_short = {**same, "fw_ids": [], "submitted_at": {"$lt": before}}
-        again = {"_id": material_id, "submissions": {"$elemMatch": cut_short}}
-        renew = {"$set": {"submissions.$.submitted_at": submission.submitted_at}}
-        return collection.update_one(again, renew).modified_count == 1
+        new = {"submissions": {"$not": {"$elemMatch": _same_question(submission)}}}
+        push = {"$push": {"submissions": _dump(submission)}}
+        self._bulk("candidates", [UpdateOne({"_id": material_id, **new}, push) for material_id in material_ids])
 
-    def attach_workflow(self, material_id: str, submission: Submission, fw_ids: Sequence[int]) -> None:
-        """Note the FireWorks ids of the workflow that was added for a submission."""
-        one = {"_id": material_id, "submissions": {"$elemMatch": _same_question(submission)}}
-        self._writable("candidates").update_one(one, {"$set": {"submissions.$.fw_ids": list(fw_ids)}})
+    def attach_workflows(self, submission: Submission, fw_ids: Mapping[str, Sequence[int]]) -> None:
+        """Note the FireWorks ids of the workflows that were added for a submission, by material."""
+        asked = {"submissions": {"$elemMatch": _same_question(submission)}}
+        changes = [
+            UpdateOne({"_id": material_id, **asked}, {"$set": {"submissions.$.fw_ids": list(ids)}})
+            for material_id, ids in fw_ids.items()
+        ]
+        self._bulk("candidates", changes)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -122,9 +126,13 @@ class Store:
         """Say that the owner of a claim lives; False if the claim was taken over."""
         return self.claims.beat(claim)
 
-    def release(self, claim: Claim) -> None:
-        """Give a claim back without a result."""
-        patiently(lambda: self.claims.release(claim), patience=60.0)
+    def note(self, claim: Claim, part: Mapping[str, Any]) -> bool:
+        """Note what the owner of a claim begins; see :meth:`hibana.store.claims.Claims.note`."""
+        return patiently(lambda: self.claims.note(claim, part), patience=60.0)
+
+    def release(self, claim: Claim, *, ended: bool = False) -> None:
+        """Give a claim back without a result; see :meth:`hibana.store.claims.Claims.release`."""
+        patiently(lambda: self.claims.release(claim, ended=ended), patience=60.0)
 
     def complete(self, doc: TaskDoc, arrays: Mapping[str, PackedArray], claim: Claim) -> bool:
         """Store the result of a claimed run.
@@ -278,6 +286,10 @@ class Store:
     ) -> Iterator[dict[str, Any]]:
         """Documents of a collection as plain mappings; see :func:`hibana.store.queries.find`."""
         return find(self.database, collection, filter or {}, fields, limit, by_key=by_key)
+
+    def _bulk(self, name: str, changes: Sequence[UpdateOne]) -> int:
+        """Make many changes by few commands, in no order; how many documents are new."""
+        return self._writable(name).bulk_write(list(changes), ordered=False).upserted_count if changes else 0
 
     def _collection(self, name: str) -> Collection[dict[str, Any]]:
         return self.database[name]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +60,30 @@ def plain_structure(structure: Structure) -> Structure:
     HibanaError
         As :func:`from_pymatgen`.
     """
-    return to_pymatgen(from_pymatgen(structure)).get_sorted_structure()
+    crystal = from_pymatgen(structure)
+    order = electronegativity_order(crystal.species)
+    moments = crystal.magmoms
+    return to_pymatgen(
+        Crystal(
+            lattice=crystal.lattice,
+            species=tuple(crystal.species[index] for index in order),
+            frac_coords=tuple(crystal.frac_coords[index] for index in order),
+            magmoms=None if moments is None else tuple(moments[index] for index in order),
+        )
+    )
+
+
+def electronegativity_order(symbols: Sequence[str]) -> list[int]:
+    """Indices that sort sites as pymatgen does: by electronegativity, then by symbol, else as they stand."""
+    return sorted(range(len(symbols)), key=lambda index: _sort_key(symbols[index]))
+
+
+@cache
+def _sort_key(symbol: str) -> tuple[float, str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        electronegativity = float(Element(symbol).X)
+    return (np.inf if np.isnan(electronegativity) else electronegativity, symbol)
 
 
 def element_symbol(site: PeriodicSite, where: str | Path = "") -> str:
@@ -76,6 +101,11 @@ def element_symbol(site: PeriodicSite, where: str | Path = "") -> str:
     number = getattr(species, "Z", 0)
     if not 1 <= number <= 118:
         raise NOT_AN_ELEMENT.error(f"{site.species_string} is no chemical element", where=where)
+    return _symbol(number)
+
+
+@cache
+def _symbol(number: int) -> str:
     return str(Element.from_Z(number).symbol)
 
 

@@ -12,7 +12,7 @@ from hibana.core.address import content_address
 from hibana.documents.candidate import CandidateDoc
 from hibana.structures.canonical import canonical_form
 from hibana.structures.convert import from_pymatgen, to_pymatgen
-from hibana.structures.standardise import standardise
+from hibana.structures.standardise import standard_primitive
 from hibana.structures.symmetry import kind_cell
 
 if TYPE_CHECKING:
@@ -64,18 +64,17 @@ def make_candidate(read: ReadStructure) -> CandidateDoc:
     HibanaError
         As :func:`structure_key`.
     """
-    standard = standardise(read.structure)
-    key = structure_key(standard.primitive)
-    composition = standard.primitive.composition
+    primitive, number, symbol = standard_primitive(read.structure)
+    key = structure_key(primitive)
     return CandidateDoc(
         material_id=material_id(key),
         structure_key=key,
-        formula=composition.reduced_formula,
-        elements=tuple(sorted(composition.as_dict())),
-        n_sites=len(standard.primitive),
-        space_group_number=standard.space_group_number,
-        space_group_symbol=standard.space_group_symbol,
-        crystal=from_pymatgen(standard.primitive),
+        formula=primitive.composition.reduced_formula,
+        elements=tuple(sorted(primitive.composition.as_dict())),
+        n_sites=len(primitive),
+        space_group_number=number,
+        space_group_symbol=symbol,
+        crystal=from_pymatgen(primitive),
         sources=(read.source,),
     )
 

@@ -13,6 +13,7 @@ from hibana.structures.symmetry import (
     KindCell,
     idealised_cell,
     kind_cell,
+    sorted_cell,
     structure_of,
     symmetry_dataset,
 )
@@ -59,15 +60,25 @@ def standardise(structure: Structure, *, symprec: float = SYMPREC, angle_toleran
     HibanaError
         HIB-011 (disorder), HIB-015 (no element), HIB-017 (no symmetry found), HIB-018 (non-collinear moments).
     """
+    primitive, number, symbol = standard_primitive(structure, symprec=symprec, angle_tolerance=angle_tolerance)
+    conventional = idealised_cell(kind_cell(structure), symprec, angle_tolerance, primitive=False)
+    return Standardised(primitive, structure_of(conventional), number, symbol)
+
+
+def standard_primitive(
+    structure: Structure, *, symprec: float = SYMPREC, angle_tolerance: float = ANGLE_TOLERANCE
+) -> tuple[Structure, int, str]:
+    """The idealised primitive cell of :func:`standardise` alone, with number and symbol of the space group.
+
+    Raises
+    ------
+    HibanaError
+        As :func:`standardise`.
+    """
     cell = kind_cell(structure)
     dataset = symmetry_dataset(cell, symprec, angle_tolerance)
-    conventional = idealised_cell(cell, symprec, angle_tolerance, primitive=False)
-    return Standardised(
-        primitive=_settled_primitive(cell, symprec, angle_tolerance),
-        conventional=structure_of(conventional),
-        space_group_number=int(dataset.number),
-        space_group_symbol=str(dataset.international),
-    )
+    primitive = _settled_primitive(cell, symprec, angle_tolerance)
+    return primitive, int(dataset.number), str(dataset.international)
 
 
 def _settled_primitive(cell: KindCell, symprec: float, angle_tolerance: float) -> Structure:
@@ -76,8 +87,8 @@ def _settled_primitive(cell: KindCell, symprec: float, angle_tolerance: float) -
     For some crystals spglib's choice of origin goes back and forth between two settings; as vise does, the one with the
     smaller first coordinate that differs is taken.
     """
-    first = structure_of(idealised_cell(cell, symprec, angle_tolerance, primitive=True))
-    second = structure_of(idealised_cell(kind_cell(first), symprec, angle_tolerance, primitive=True))
-    difference = (first.frac_coords - second.frac_coords).ravel()
+    first = sorted_cell(idealised_cell(cell, symprec, angle_tolerance, primitive=True))
+    second = sorted_cell(idealised_cell(first, symprec, angle_tolerance, primitive=True))
+    difference = (first.positions - second.positions).ravel()
     telling = np.flatnonzero(np.abs(difference) > COORDINATE_TIE)
-    return first if telling.size == 0 or difference[telling[0]] < 0 else second
+    return structure_of(first if telling.size == 0 or difference[telling[0]] < 0 else second)

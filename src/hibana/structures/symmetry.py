@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import spglib
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Element, Structure
 
-from hibana.structures.convert import MAGMOM, collinear_moments, element_symbol
+from hibana.structures.convert import MAGMOM, collinear_moments, electronegativity_order, element_symbol
 from hibana.structures.errors import NO_SYMMETRY
 
 if TYPE_CHECKING:
     from spglib import SpglibDataset
+
+    from hibana.documents.crystal import Crystal
 
 SYMPREC = 0.01
 """Default tolerance of positions, Å (vise's)."""
@@ -73,14 +77,28 @@ def kind_cell(structure: Structure) -> KindCell:
     HibanaError
         HIB-011, HIB-015 or HIB-018 for sites that are not one element with one moment.
     """
-    moments = np.array(collinear_moments(structure) or (0.0,) * len(structure))
-    site_kinds = [
-        Kind(Element(element_symbol(site)).Z, _moment_on_grid(moment)) for site, moment in zip(structure, moments, strict=True)
-    ]
+    symbols = [element_symbol(site) for site in structure]
+    return _cell(structure.lattice.matrix, structure.frac_coords, symbols, collinear_moments(structure))
+
+
+def crystal_cell(crystal: Crystal) -> KindCell:
+    """Cell of a crystal with sites numbered by element and moment."""
+    return _cell(crystal.lattice, crystal.frac_coords, crystal.species, crystal.magmoms)
+
+
+def _cell(lattice: ArrayLike, positions: ArrayLike, symbols: Sequence[str], moments: Sequence[float] | None) -> KindCell:
+    values = np.array(moments or (0.0,) * len(symbols))
+    site_kinds = [Kind(_number(symbol), _moment_on_grid(moment)) for symbol, moment in zip(symbols, values, strict=True)]
     kinds = tuple(sorted(set(site_kinds)))
-    types = np.array([kinds.index(kind) for kind in site_kinds], dtype=np.intc)
-    means = tuple(float(moments[types == index].mean()) for index in range(len(kinds)))
-    return KindCell(np.array(structure.lattice.matrix), np.array(structure.frac_coords), types, kinds, means)
+    numbers = {kind: index for index, kind in enumerate(kinds)}
+    types = np.array([numbers[kind] for kind in site_kinds], dtype=np.intc)
+    means = tuple(float(values[types == index].mean()) for index in range(len(kinds)))
+    return KindCell(np.array(lattice), np.array(positions), types, kinds, means)
+
+
+@cache
+def _number(symbol: str) -> int:
+    return int(Element(symbol).Z)
 
 
 def _moment_on_grid(moment: float) -> int:
@@ -125,10 +143,18 @@ def idealised_cell(cell: KindCell, symprec: float, angle_tolerance: float, *, pr
     return KindCell(lattice, positions, types, cell.kinds, cell.moments)
 
 
+def sorted_cell(cell: KindCell) -> KindCell:
+    """Cell with its sites sorted by electronegativity."""
+    symbols = [kind.symbol for kind in cell.kinds]
+    order = electronegativity_order([symbols[index] for index in cell.types])
+    return replace(cell, positions=cell.positions[order], types=cell.types[order])
+
+
 def structure_of(cell: KindCell) -> Structure:
     """Structure of a cell, sorted by electronegativity; moments become the site property ``magmom``."""
-    site_kinds = [cell.kinds[index] for index in cell.types]
-    structure = Structure(cell.lattice, [kind.symbol for kind in site_kinds], cell.positions)
+    cell = sorted_cell(cell)
+    symbols = [kind.symbol for kind in cell.kinds]
+    structure = Structure(cell.lattice, [symbols[index] for index in cell.types], cell.positions)
     if any(kind.moment for kind in cell.kinds):
         structure.add_site_property(MAGMOM, [cell.moments[index] for index in cell.types])
-    return structure.get_sorted_structure()
+    return structure

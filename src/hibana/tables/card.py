@@ -3,78 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from hibana.tables.columns import Column
-from hibana.tables.left_out import LEFT_OUT_MEANINGS, LeftOut, LeftOutCode
-from hibana.tables.series import Series
+from hibana.tables.left_out import LEFT_OUT_MEANINGS
+from hibana.tables.manifest import Manifest
+from hibana.tables.missing import MISSING_MEANINGS
+from hibana.tables.other_formats import SUFFIXES
+from hibana.tables.structures_file import STRUCTURES_FILE
 from hibana.tables.table import Table
-
-LISTED = 100
-"""Left-out candidates the card lists by name; the file ``left_out.csv`` has all."""
+from hibana.tables.tally import Tally
 
 
-@dataclass
-class Tally:
-    """What went through an export."""
-
-    n_rows: int = 0
-    n_materials: int = 0
-    n_flagged_rows: int = 0
-    calculator_versions: set[str] = field(default_factory=set)
-    left_out: dict[LeftOutCode, int] = field(default_factory=dict)
-    first_left_out: list[LeftOut] = field(default_factory=list)
-    last_material: str | None = None
-
-    @property
-    def n_left_out(self) -> int:
-        """Candidates, or parts of them, without a row."""
-        return sum(self.left_out.values())
-
-    def add_row(self, material_id: str, *, is_flagged: bool, version: str) -> None:
-        """Count a row; those of one material come one after the other."""
-        self.n_rows += 1
-        self.n_materials += material_id != self.last_material
-        self.last_material = material_id
-        self.n_flagged_rows += is_flagged
-        self.calculator_versions.add(version)
-
-    def leave_out(self, item: LeftOut) -> None:
-        """Count a candidate, or a part of one, without a row."""
-        self.left_out[item.code] = self.left_out.get(item.code, 0) + 1
-        if len(self.first_left_out) < LISTED:
-            self.first_left_out.append(item)
-
-
-def card(table: Table, series: Series, tally: Tally, *, include_flagged: bool) -> str:
+def card(manifest: Manifest, tally: Tally) -> str:
     """Text of the card, in Markdown.
 
     Parameters
     ----------
-    table
-        The table.
-    series
-        The series it was made from.
+    manifest
+        What is known of the export.
     tally
         What was counted while it was written.
-    include_flagged
-        Whether flagged rows were let in.
     """
+    table = manifest.table
     sections = [
         f"# {table.name}: {table.title}",
-        _facts(table, series, tally, include_flagged=include_flagged),
+        _facts(manifest, tally),
         *table.about,
-        _files(table),
+        _files(manifest),
         _missing(table),
         "## Columns",
-        _columns(table.columns),
+        columns_table(table.columns),
         "## What was left out",
         _left_out(table, tally),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _facts(table: Table, series: Series, tally: Tally, *, include_flagged: bool) -> str:
+def _facts(manifest: Manifest, tally: Tally) -> str:
+    table, series, include_flagged = manifest.table, manifest.series, manifest.include_flagged
     versions = ", ".join(sorted(tally.calculator_versions))
     flagged = f"kept, {tally.n_flagged_rows} of the rows (see `flags`)" if include_flagged else "left out, see below"
     facts = {
@@ -82,13 +48,22 @@ def _facts(table: Table, series: Series, tally: Tally, *, include_flagged: bool)
         "Calculator": f"{series.calculator}{f' ({versions})' if versions else ''}; numbers of two calculators are never mixed",
         "Protocol": f"{series.protocol}, version {series.protocol_version}",
         "Flagged results": flagged,
+        "Candidates considered": str(tally.n_candidates),
         f"{_counted(table)} left out": str(tally.n_left_out),
+        "Snapshot": f"`{manifest.snapshot}`, the hash of what the table contains: name it where you use the table",
+        "Licence": manifest.licence or "not stated; ask who gave you the table",
+        "Citation": "; ".join(manifest.citation) or "not stated",
     }
     text = "\n".join(f"- **{name}**: {fact}" for name, fact in facts.items())
     if series.calculator == "gpaw-rehearsal":
         text += (
             "\n\n> **Rehearsal.** These numbers come from the stand-in for VASP, not from VASP. They are real calculations, "
             "good for trying out a campaign, and are not for publication."
+        )
+    if series.calculator == "synthetic":
+        text += (
+            "\n\n> **Synthetic.** No calculation was made: these numbers are those of a toy model, for trying out how a campaign "
+            "runs. They are true of no material."
         )
     if not tally.n_rows:
         text += "\n\n**The table has no rows.** The reasons are below."
@@ -103,13 +78,17 @@ def _key(table: Table, tally: Tally) -> str:
     return f"one of the {table.items} of {tally.n_materials} materials, sorted by `material_id`"
 
 
-def _files(table: Table) -> str:
+def _files(manifest: Manifest) -> str:
+    table = manifest.table
     return f"""## Files
 
 - `{table.name}.parquet`: the table; unit, meaning and source of each column are in its field metadata
 - `{table.name}.csv`: the same as text (UTF-8; lists are joined by `;`, and maps: `Zn:0.93;O:0.07`){_without(table)}
-{_long(table)}- `dictionary.json`: name, type, unit, meaning and source property of each column
+{_long(table)}{_others(manifest)}- `{STRUCTURES_FILE}`: a line of JSON a material: `material_id`, and `structure` for pymatgen
+- `dictionary.json`: name, type, unit, meaning, allowed range and source property of each column
 - `left_out.csv`: {_all(table)} without a row, with the reason
+- `manifest.json`: what the table is, for programs: snapshot, series, counts, columns, versions, hash of each file
+- `croissant.json`: the same as JSON-LD (Croissant 1.0)
 
 ```python
 import pandas as pd
@@ -117,6 +96,15 @@ import pandas as pd
 table = pd.read_parquet("{table.name}.parquet")
 same = pd.read_csv("{table.name}.csv", keep_default_na=False, na_values=[""])
 {_stacking(table)}{_widening(table)}```"""
+
+
+def _others(manifest: Manifest) -> str:
+    """The formats that were asked for."""
+    meanings = {
+        "jsonl": "the table as JSON lines",
+        "hdf5": "the table as HDF5, a dataset a column; `missing_value` stands for null",
+    }
+    return "".join(f"- `{manifest.table.name}{SUFFIXES[name]}`: {meanings[name]}\n" for name in manifest.formats)
 
 
 def _spectra(table: Table) -> str:
@@ -157,18 +145,20 @@ spectra = np.stack(table["{name}"].dropna())  # (materials, {table.grid.count})
 
 
 def _missing(table: Table) -> str:
+    codes = "\n".join(f"- `{code}`: {meaning}" for code, meaning in MISSING_MEANINGS.items())
     return (
-        "A missing value is null in Parquet and an empty cell in CSV, never 0; `reason` says why. `keep_default_na=False` keeps "
-        "pandas from taking the formula NaN for a missing value. "
-        '`address_…` names the run a number comes from: `hibana query \'{"address": "…"}\' --collection tasks` shows it, '
-        f"and `hibana why MATERIAL` says how a material got where it is in `{table.name}`."
+        "A missing value is null in Parquet and an empty cell in CSV, never 0. `missing` names each one with a code that says "
+        "why, and `reason` says it in words. `keep_default_na=False` keeps pandas from taking the formula NaN for a missing "
+        'value. `address_…` names the run a number comes from: `hibana query \'{"address": "…"}\' --collection tasks` shows it, '
+        f"and `hibana why MATERIAL` says how a material got where it is in `{table.name}`.\n\n{codes}"
     )
 
 
-def _columns(columns: Sequence[Column]) -> str:
-    return _markdown_table(
-        ("name", "type", "unit", "meaning", "source"),
-        [(f"`{c.name}`", c.dtype, c.unit or "", c.meaning, f"`{c.source}`") for c in columns],
+def columns_table(columns: Sequence[Column]) -> str:
+    """The columns as a Markdown table."""
+    return markdown_table(
+        ("name", "type", "unit", "allowed", "meaning", "source"),
+        [(f"`{c.name}`", c.dtype, c.unit or "", str(c.allowed or ""), c.meaning, f"`{c.source}`") for c in columns],
     )
 
 
@@ -183,13 +173,13 @@ def _counted(table: Table) -> str:
 def _left_out(table: Table, tally: Tally) -> str:
     if not tally.n_left_out:
         return "Nothing." if table.parts else "Nothing: every candidate of the store has a row."
-    counts = _markdown_table(
+    counts = markdown_table(
         ("reason", _counted(table).lower(), "meaning"),
         [(code, str(tally.left_out[code]), text) for code, text in LEFT_OUT_MEANINGS.items() if code in tally.left_out],
     )
     part = () if table.parts is None else ("part",)
     names = ("material_id", "formula", *part, "code", "reason")
-    listing = _markdown_table(
+    listing = markdown_table(
         ("material_id", "formula", *part, "reason", "in words"),
         [[getattr(item, name) for name in names] for item in tally.first_left_out],
     )
@@ -198,6 +188,7 @@ def _left_out(table: Table, tally: Tally) -> str:
     return f"{counts}\n\n{listing}{more}"
 
 
-def _markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     rows = [header, ["---"] * len(header), *lines]
     return "\n".join("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in row) + " |" for row in rows)

@@ -10,8 +10,29 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Dtype = Literal["string", "integer", "number", "boolean", "list of strings", "list of numbers", "map of numbers", "spectrum"]
-Value = str | int | float | bool | list[str] | list[float | None] | dict[str, float | None] | NDArray[np.float32] | None
+Dtype = Literal[
+    "string",
+    "integer",
+    "number",
+    "boolean",
+    "list of strings",
+    "list of numbers",
+    "map of numbers",
+    "map of strings",
+    "spectrum",
+]
+Value = (
+    str
+    | int
+    | float
+    | bool
+    | list[str]
+    | list[float | None]
+    | dict[str, float | None]
+    | dict[str, str]
+    | NDArray[np.float32]
+    | None
+)
 
 ARROW: Mapping[Dtype, pa.DataType] = {
     "string": pa.string(),
@@ -21,6 +42,7 @@ ARROW: Mapping[Dtype, pa.DataType] = {
     "list of strings": pa.list_(pa.string()),
     "list of numbers": pa.list_(pa.float64()),
     "map of numbers": pa.map_(pa.string(), pa.float64()),
+    "map of strings": pa.map_(pa.string(), pa.string()),
     "spectrum": pa.list_(pa.float32()),
 }
 """Type of each kind of cell in Parquet."""
@@ -29,7 +51,7 @@ LIST_SEPARATOR = ";"
 """Between the items of a list or map in one CSV cell."""
 
 KEY_SEPARATOR = ":"
-"""Between the key and the number of an item of a map in a CSV cell."""
+"""Between key and value of an item of a map in a CSV cell."""
 
 
 def as_cell(value: Any, dtype: Dtype) -> Value:
@@ -50,6 +72,8 @@ def as_cell(value: Any, dtype: Dtype) -> Value:
         return [_number(item) for item in value]
     if dtype == "map of numbers":
         return {key: _number(value[key]) for key in sorted(value)}
+    if dtype == "map of strings":
+        return {key: value[key] for key in sorted(value)}
     if dtype == "list of strings":
         return list(value)
     return _number(value) if dtype == "number" else value
@@ -79,14 +103,18 @@ def as_text(value: Value) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return LIST_SEPARATOR.join(f"{key}{KEY_SEPARATOR}{_digits(number)}" for key, number in value.items())
+        return LIST_SEPARATOR.join(f"{key}{KEY_SEPARATOR}{_item(item)}" for key, item in value.items())
     if isinstance(value, list | np.ndarray):
-        return LIST_SEPARATOR.join(item if isinstance(item, str) else _digits(item) for item in value)
+        return LIST_SEPARATOR.join(_item(item) for item in value)
     return _digits(value) if isinstance(value, np.floating) else value
 
 
 def _number(value: Any) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _item(item: Any) -> str:
+    return item if isinstance(item, str) else _digits(item)
 
 
 def _digits(number: Any) -> str:

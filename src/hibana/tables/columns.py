@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -21,6 +22,7 @@ from hibana.documents.properties import From, PropertyDoc
 from hibana.tables.cells import Dtype, Value, as_cell
 from hibana.tables.errors import OTHER_GRID
 from hibana.tables.grids import Grid
+from hibana.tables.ranges import Range, allowed_range
 
 Documents = Mapping[type[PropertyDoc], PropertyDoc]
 """The property documents of one material in one series, by their type."""
@@ -34,6 +36,9 @@ TENSOR_COMPONENTS: Mapping[str, tuple[int, ...]] = {
     "xy": (0, 1),
 }
 """Names of the six components of a symmetric tensor, in the order of Voigt."""
+
+FLAGS = "flags"
+"""Name of the column with the flags of a row."""
 
 _DTYPES: dict[Any, Dtype] = {
     str: "string",
@@ -63,11 +68,17 @@ class Record:
         Gives the array that a reference names.
     item
         The part of a document the row is about, in a table with several rows a material.
+    parts
+        Documents about parts of the material, for a row that is about the whole of it.
+    withheld
+        Documents that there are, but not for this row: they have flags.
     """
 
     documents: Documents
     array: Callable[[ArrayRef], NDArray[np.generic]] = field(default=_no_array)
     item: BaseModel | None = None
+    parts: Sequence[PropertyDoc] = ()
+    withheld: Documents = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,8 @@ class Column:
         The points a spectrum is given on; None for all other types.
     steps
         Steps whose runs the value was read from; their addresses stand in the row.
+    is_note
+        Whether it is a note on other columns (a reason), so that an empty cell is no missing value.
     """
 
     name: str
@@ -102,6 +115,12 @@ class Column:
     read: Callable[[Record], Any]
     grid: Grid | None = None
     steps: tuple[str, ...] = ()
+    is_note: bool = False
+
+    @cached_property
+    def allowed(self) -> Range | None:
+        """The range its numbers must be in; None where they may be anything or it has no numbers."""
+        return allowed_range(self.source, self.name)
 
     def value(self, record: Record) -> Value:
         """Value of one row; None where it is missing, NaN and infinity included.
@@ -120,6 +139,7 @@ class Column:
         """Entry of the data dictionary."""
         entry: dict[str, Any] = {"name": self.name, "type": self.dtype, "unit": self.unit}
         entry |= {"meaning": self.meaning, "source": self.source, "steps": list(self.steps)}
+        entry["allowed"] = None if self.allowed is None else self.allowed.as_list()
         return entry if self.grid is None else {**entry, "grid": self.grid.as_dict()}
 
 
@@ -133,7 +153,9 @@ def steps_of(model: type[BaseModel], field: str) -> tuple[str, ...]:
     return tuple(step for item in model.model_fields[field].metadata if isinstance(item, From) for step in item.steps)
 
 
-def projection(kind: type[PropertyDoc], field: str, name: str | None = None, *, after: Sequence[str] = ()) -> Column:
+def projection(
+    kind: type[PropertyDoc], field: str, name: str | None = None, *, after: Sequence[str] = (), is_note: bool = False
+) -> Column:
     """Column that shows a field of a property document.
 
     Parameters
@@ -146,6 +168,8 @@ def projection(kind: type[PropertyDoc], field: str, name: str | None = None, *, 
         Name of the column; default: that of the field.
     after
         Fields whose meaning is read before that of the field, where it goes on from theirs.
+    is_note
+        Whether it is a note on other columns.
 
     Raises
     ------
@@ -162,6 +186,7 @@ def projection(kind: type[PropertyDoc], field: str, name: str | None = None, *, 
         source=f"{property_name(kind)}.{field}",
         read=lambda record: getattr(record.documents[kind], field),
         steps=steps_of(kind, field),
+        is_note=is_note,
     )
 
 
@@ -296,7 +321,7 @@ def address_column(kind: type[PropertyDoc], step: str, name: str | None = None) 
 def flags_column(*kinds: type[PropertyDoc]) -> Column:
     """Column with the flags of all documents a row is joined from, each once, in their order."""
     return Column(
-        name="flags",
+        name=FLAGS,
         dtype="list of strings",
         unit=None,
         meaning=PropertyDoc.model_fields["flags"].description or "",

@@ -63,6 +63,7 @@ DIELECTRIC = Table(
     ),
     branches=("dielectric",),
     documents=(RelaxationDoc, DielectricDoc),
+    crystal_of=(DielectricDoc, RelaxationDoc),
     columns=(
         *identity_columns(DielectricDoc),
         *crystal_columns(),

@@ -35,7 +35,6 @@ _BANDS = (
     "cbm_f",
     "electron_mass_average",
     "hole_mass_average",
-    "masses_reason",
     "magnetization",
 )
 
@@ -63,6 +62,7 @@ ELECTRONIC = Table(
         *identity_columns(ElectronicDoc),
         *crystal_columns(),
         *(projection(ElectronicDoc, field) for field in _BANDS),
+        projection(ElectronicDoc, "masses_reason", is_note=True),
         *quality_columns(RelaxationDoc, ElectronicDoc),
         address_column(RelaxationDoc, "structure_opt"),
         *(address_column(ElectronicDoc, step) for step in ("band", "dos", "dielectric", "hse06_nsc", "ddh_nsc")),

@@ -39,3 +39,43 @@ OTHER_GRID = declare(
     "a spectrum is not on the grid of the table",
     "Build the documents of the material again with this version of hibana.",
 )
+DUPLICATE_ROWS = declare(
+    137,
+    "two rows of a table have one name",
+    "Build the documents of the material again (hibana rebuild); if it stays, it is a fault of hibana: report it.",
+)
+WRONG_TYPE = declare(
+    138,
+    "a cell is not of the type of its column",
+    "Build the documents of the material again (hibana rebuild); if it stays, it is a fault of hibana: report it.",
+)
+NO_SNAPSHOT = declare(
+    139,
+    "the folder is no export of a table",
+    "Name a folder that `hibana export TABLE -o FOLDER` wrote; it has a manifest.json.",
+)
+CHANGED_SNAPSHOT = declare(
+    140,
+    "the files are not those that were exported",
+    "Export the table again to a new folder; snapshots are never edited.",
+)
+OTHER_TABLE = declare(
+    141,
+    "two exports of different tables cannot be compared",
+    "Name two exports of one table.",
+)
+UNKNOWN_FORMAT = declare(
+    142,
+    "no such format of a table",
+    "Choose jsonl or hdf5; Parquet and CSV are always written.",
+)
+BAD_EXPORT_TASK = declare(
+    143,
+    "the export task does not say what to do",
+    "Compare the YAML file with workflows/export.yaml.",
+)
+MODULE_FAILED = declare(
+    144,
+    "a command on an exported table failed",
+    "Run the command by hand in the folder that the message names, mend what it says, then `lpad rerun_fws` the task.",
+)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-LeftOutCode = Literal["flagged", "unavailable", "refused", "no_result", "unfinished", "not_submitted"]
+LeftOutCode = Literal["flagged", "unavailable", "refused", "no_result", "unfinished", "not_submitted", "out_of_range"]
 
 LEFT_OUT_MEANINGS: Mapping[LeftOutCode, str] = {
     "flagged": "has a result that fails an invariant or rests on a correction to know of",
+    "out_of_range": "has a number outside the range of its column, which no calculation that went right gives",
     "unavailable": "was calculated, but the property the table is about has no value",
     "refused": "is refused by a rule of the protocol",
     "no_result": "its workflow ended without the property",

@@ -19,6 +19,7 @@ from hibana.documents.sites import SiteDescriptor, SitesDoc
 from hibana.documents.vacancy import SupercellDoc, VacancyDoc, VacancySummaryDoc
 from hibana.tables.columns import Column, Documents, Record, item_projection, projection, property_name, steps_of
 from hibana.tables.common import identity_columns
+from hibana.tables.missing import missing_column
 from hibana.tables.table import Table
 from hibana.tables.vacancy_parts import VacancyParts, site_of
 
@@ -128,7 +129,7 @@ def _energy(field: str, name: str, meaning: str, *, neutral: str | None = None) 
 
 
 def _alignment_error(record: Record) -> float | None:
-    """Absolute charge times the standard deviation of what is averaged for the alignment, eV."""
+    """Absolute charge times the standard deviation of what is averaged for the alignment, eV; one atom has none."""
     vacancy = record.documents[VacancyDoc]
     names = ("sheet_differences", "sheet_point_charge", "sheet_outside")
     if not isinstance(vacancy, VacancyDoc) or vacancy.charge == 0:
@@ -137,12 +138,32 @@ def _alignment_error(record: Record) -> float | None:
         return None
     differences, point_charge, outside = (np.asarray(record.array(vacancy.arrays[name])) for name in names)
     residuals = (differences - point_charge)[outside.astype(bool)]
-    return abs(vacancy.charge) * float(residuals.std()) if len(residuals) else None
+    return abs(vacancy.charge) * float(residuals.std()) if len(residuals) > 1 else None
+
+
+def _levels(field: str, meaning: str) -> Column:
+    """Column of a number of each of the vacancy's own states; missing where it is not known of all."""
+
+    def read(record: Record) -> list[float] | None:
+        vacancy = record.documents[VacancyDoc]
+        channels = vacancy.channels if isinstance(vacancy, VacancyDoc) else ()
+        values = [getattr(level, field) for channel in channels for level in channel.levels]
+        return None if not channels or any(value is None for value in values) else values
+
+    return Column(
+        name=f"level_{field}s",
+        dtype="list of numbers",
+        unit="1",
+        meaning=meaning,
+        source=f"vacancies.channels.levels.{field}",
+        read=read,
+        steps=("vacancy", "supercell"),
+    )
 
 
 def _address(step: str) -> Column:
     """Column with the run of a step, or the runs of a step of several."""
-    several = step == "competing"
+    several = step in ("competing", "reference")
 
     def read(record: Record) -> Any:
         for kind in JOINED:
@@ -200,11 +221,12 @@ OXYGEN_VACANCY = Table(
         "no column.",
         "Charge states with carriers in the bands of the host, and those whose band edges were not found again, are not energies "
         "of a vacancy's own state: `left_out` says so, they count as flagged, and are in the table only where flagged rows are "
-        "asked for. A value that is null is explained in `missing`.",
+        "asked for. A value that is null is explained in `missing` by a code, and in `missing_reasons` in words.",
     ),
     branches=("vacancy",),
     documents=(VacancyDoc,),
     optional=HOST,
+    crystal_of=(SitesDoc, RelaxationDoc),
     parts=PARTS,
     columns=(
         *identity_columns(VacancyDoc),
@@ -283,21 +305,25 @@ OXYGEN_VACANCY = Table(
         ),
         *(_host(ChemicalPotentialDoc, f"chemical_potential_{limit}") for limit in ("o_rich", "o_poor")),
         _host(ChemicalPotentialDoc, "source", "formation_energy_table"),
-        *(_vacancy(field) for field in ("edge_state", "localised_levels", "structure_class")),
+        *(_vacancy(field) for field in ("edge_state", "localised_levels")),
+        _levels("occupation", "Occupations of the localised levels, from 0 to 1 and in their order."),
+        _levels("participation", "Shares of the vacancy's neighbours in the localised levels, in their order."),
+        _vacancy("structure_class"),
         *(_vacancy(field) for field in ("symmetry_before", "symmetry_after", "symmetry_relation", "max_displacement")),
         _vacancy("magnetization"),
         _host(SupercellDoc, "n_atoms", "supercell_atoms"),
         _host(SupercellDoc, "anisotropy", "supercell_anisotropy"),
-        _vacancy("left_out"),
+        replace(_vacancy("left_out"), is_note=True),
         _vacancy("status"),
         _vacancy("reason"),
         _said(
-            "missing",
+            "missing_reasons",
             "What of host and site is null, each with the reason.",
             lambda record: PARTS.missing(record.documents, site_of(record.documents)),
             source=", ".join(f"{property_name(kind)}.reason" for kind in HOST),
             several=True,
         ),
+        missing_column(),
         _said(
             "flags",
             PropertyDoc.model_fields["flags"].description or "",
@@ -309,7 +335,7 @@ OXYGEN_VACANCY = Table(
             _address(step)
             for step in (
                 *("structure_opt", "band", "dos", "dielectric", "hse06_nsc", "ddh_nsc"),
-                *("supercell", "vacancy", "oxygen_molecule", "oxygen_atom", "competing"),
+                *("supercell", "vacancy", "oxygen_molecule", "oxygen_atom", "competing", "reference"),
             )
         ),
     ),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
+
+from pymongo import ASCENDING
 
 from hibana.core.errors import HibanaError
 from hibana.documents.properties import PropertyDoc
@@ -17,6 +19,9 @@ from hibana.tables.table import Table
 
 if TYPE_CHECKING:
     from hibana.store.store import Store
+
+PAGE = 1000
+"""Documents of a collection that are read at once."""
 
 SERIES_FIELDS = ("protocol", "protocol_version", "calculator")
 
@@ -75,9 +80,9 @@ def accounts(store: Store, table: Table, series: Series) -> Iterator[Account]:
     """
     key = series.as_dict()
     streams: list[Iterator[PropertyDoc | Mapping[str, Any]]] = [
-        store.query("candidates", {}, ("material_id", "formula", "submissions"), by_key=True),
-        store.query("outcomes", key, ("material_id", "flow", "state", "reason"), by_key=True),
-        *(store.properties(kind, key) for kind in (*table.optional, *table.documents)),
+        _pages(store, "candidates", {}, ("material_id", "formula", "submissions")),
+        _pages(store, "outcomes", key, ("material_id", "flow", "state", "reason")),
+        *(_documents(store, kind, key) for kind in (*table.optional, *table.documents)),
     ]
     for material_id, items in groupby(heapq.merge(*streams, key=_material_id), key=_material_id):
         account = Account(material_id)
@@ -86,12 +91,35 @@ def accounts(store: Store, table: Table, series: Series) -> Iterator[Account]:
         yield account
 
 
+def _documents(store: Store, kind: type[PropertyDoc], query: Mapping[str, Any]) -> Iterator[PropertyDoc]:
+    return (kind.model_validate(found) for found in _pages(store, property_name(kind), query))
+
+
+def _pages(store: Store, collection: str, query: Mapping[str, Any], fields: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Documents of a collection, sorted by key, page by page.
+
+    A cursor would not do: one of a collection with few documents among a million materials is idle for longer than the server
+    keeps it.
+    """
+    projection = dict.fromkeys(fields, 1) or None
+    last = None
+    while True:
+        after: dict[str, Any] = {} if last is None else {"_id": {"$gt": last}}
+        page = list(store.database[collection].find({**query, **after}, projection).sort("_id", ASCENDING).limit(PAGE))
+        for found in page:
+            last = found.pop("_id")
+            yield found
+        if len(page) < PAGE:
+            return
+
+
 def makes(flow: str, table: Table) -> bool:
     """Whether a flow, as a submission names it, gives what a table is about; a flow of another version of hibana does not."""
     try:
-        return not set(table.branches).isdisjoint(branches_of(flow))
+        branches = branches_of(flow)
     except HibanaError:
         return False
+    return not table.branches or not set(table.branches).isdisjoint(branches)
 
 
 def series_there(store: Store, table: Table) -> list[Series]:

@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hibana.core.errors import HibanaError
+from hibana.documents.crystal import Crystal
 from hibana.documents.properties import PropertyDoc
-from hibana.tables.cells import Value
-from hibana.tables.columns import Record, property_name
+from hibana.tables.cells import Value, as_cell
+from hibana.tables.columns import FLAGS, Column, Record, property_name
 from hibana.tables.errors import OTHER_GRID
 from hibana.tables.left_out import LeftOut, LeftOutCode
+from hibana.tables.missing import MISSING, missing_codes
 from hibana.tables.parts import Parts
+from hibana.tables.ranges import outside
 from hibana.tables.reading import Account, accounts, makes
 from hibana.tables.series import Series
 from hibana.tables.table import Table
@@ -23,10 +28,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its values in the order of the table's columns."""
+    """One row.
+
+    Parameters
+    ----------
+    material_id
+        Which material it is about.
+    values
+        Its cells in the order of the table's columns.
+    crystal
+        Structure of the material; None where no document has it.
+    """
 
     material_id: str
     values: tuple[Value, ...]
+    crystal: Crystal | None = None
 
 
 def rows(store: Store, table: Table, series: Series, *, include_flagged: bool = False) -> Iterator[Row | LeftOut]:
@@ -54,19 +70,61 @@ def rows(store: Store, table: Table, series: Series, *, include_flagged: bool = 
             yield left_out
             continue
         try:
-            made = [tuple(column.value(record) for column in table.columns) for record in _records(account, table, store)]
+            records = _records(account, table, store, include_flagged=include_flagged)
+            made = [_finished(record, account, table, include_flagged=include_flagged) for record in records]
         except HibanaError as error:
             if error.kind is not OTHER_GRID:
                 raise
             yield LeftOut(account.material_id, account.formula, "unavailable", error.what)
             continue
-        yield from (Row(account.material_id, values) for values in made)
+        yield from made
 
 
-def _records(account: Account, table: Table, store: Store) -> Iterator[Record]:
+def _records(account: Account, table: Table, store: Store, *, include_flagged: bool) -> Iterator[Record]:
     items = (None,) if table.items is None else getattr(account.documents[table.subject], table.items)
+    documents = account.documents
+    flagged = [kind for kind in table.optional if kind in documents and documents[kind].flags] if table.is_overview else []
+    withheld = {} if include_flagged else {kind: documents[kind] for kind in flagged}
     for item in items:
-        yield Record(account.documents, store.array, item)
+        yield Record(
+            {kind: document for kind, document in documents.items() if kind not in withheld},
+            store.array,
+            item,
+            parts=tuple(account.parts),
+            withheld=withheld,
+        )
+
+
+def _finished(record: Record, account: Account, table: Table, *, include_flagged: bool, part: str = "") -> Row | LeftOut:
+    """The row of a record, its missing cells explained; a number outside its range leaves it out, or is a flag."""
+    values = [column.value(record) for column in table.columns]
+    wrong = [text for column, value in zip(table.columns, values, strict=True) if (text := _out_of_range(column, value))]
+    if wrong and not include_flagged:
+        label = getattr(record.item, "label", "") if table.items else ""
+        reason = f"{label}: {'; '.join(wrong)}" if label else "; ".join(wrong)
+        return LeftOut(account.material_id, account.formula, "out_of_range", reason, part)
+    values[table.index(MISSING)] = as_cell(missing_codes(table.columns, values, record), "map of strings")
+    if wrong:
+        flags = values[table.index(FLAGS)]
+        values[table.index(FLAGS)] = [*(flags if isinstance(flags, list) else ()), *wrong]
+    return Row(account.material_id, tuple(values), table.crystal(record.documents))
+
+
+def _out_of_range(column: Column, value: Value) -> str | None:
+    """What is wrong with a cell; None for one that is missing or in range."""
+    if value is None or column.allowed is None:
+        return None
+    found: float | None
+    if isinstance(value, np.ndarray):
+        there = value[np.isfinite(value)]
+        found = outside(column.allowed, (float(there.min()), float(there.max()))) if there.size else None
+    else:
+        numbers = value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,)
+        found = outside(column.allowed, numbers)  # type: ignore[arg-type]
+    if found is None:
+        return None
+    unit = f" {column.unit}" if column.unit and column.unit != "1" else ""
+    return f"{column.name} is {found:g}{unit}, allowed: {column.allowed}"
 
 
 def _left_out(account: Account, table: Table, *, include_flagged: bool) -> LeftOut | None:
@@ -80,14 +138,20 @@ def _left_out(account: Account, table: Table, *, include_flagged: bool) -> LeftO
         return because(*_without_documents(account, table))
     for document in documents:
         if document.status == "unavailable":
-            return because("unavailable", f"{property_name(type(document))}: {document.reason or 'no reason given'}")
+            return because("unavailable", _said(type(document), document.reason or "no reason given"))
     subject = account.documents[table.subject]
     if table.items is not None and not getattr(subject, table.items):
-        return because("unavailable", f"{property_name(table.subject)}: {subject.reason or f'it has no {table.items}'}")
+        return because("unavailable", _said(table.subject, subject.reason or f"it has no {table.items}"))
     flags = tuple(dict.fromkeys(flag for document in documents for flag in document.flags))
     if flags and not include_flagged:
         return because("flagged", "; ".join(flags))
     return None
+
+
+def _said(kind: type[PropertyDoc], reason: str) -> str:
+    """A reason with the name of the property, where it does not begin with that already."""
+    name = property_name(kind)
+    return reason if reason.startswith(f"{name}: ") else f"{name}: {reason}"
 
 
 def _part_rows(account: Account, table: Table, parts: Parts, store: Store, *, include_flagged: bool) -> Iterator[Row | LeftOut]:
@@ -111,7 +175,7 @@ def _part_rows(account: Account, table: Table, parts: Parts, store: Store, *, in
         elif flags and not include_flagged:
             yield because("flagged", "; ".join(flags), part.part)
         else:
-            yield Row(account.material_id, tuple(column.value(record) for column in table.columns))
+            yield _finished(record, account, table, include_flagged=include_flagged, part=part.part)
     for name, why in expected.items():
         code, otherwise = _without_documents(account, table)
         yield because("no_result", why, name) if why else because(code, otherwise, name)

@@ -37,13 +37,14 @@ SITES = Table(
         "An element that is not named has weight 0. The columns `nn_ave_…` are means over all Voronoi neighbours with these "
         "solid angles; `nn_max_…` and `nn_min_…` go over the neighbours whose weight, periodic images of one atom together, is "
         "above 1/12.",
-        "A quantity that is missing is null; `missing` says why.",
+        "A quantity that is missing is null; `missing` says why by a code and `missing_reasons` in words.",
     ),
     branches=("dos", "dielectric"),
     documents=(RelaxationDoc, SitesDoc),
     items="sites",
+    crystal_of=(SitesDoc, RelaxationDoc),
     columns=(
-        *identity_columns(SitesDoc),
+        *identity_columns(SitesDoc, lambda record: getattr(record.item, "label", "")),
         *(_column(field, name) for field, name in _KEY.items()),
         *space_group_columns(),
         *(_column(field) for field in _SITE),
@@ -51,7 +52,7 @@ SITES = Table(
         *(_column(field) for field in _MORE),
         _column("o2p_center_from_vbm", quantity="p_center_from_vbm"),
         Column(
-            name="missing",
+            name="missing_reasons",
             dtype="list of strings",
             unit=None,
             meaning="Quantities of the site that are null, each with the reason.",

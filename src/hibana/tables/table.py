@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from hibana.documents.properties import PropertyDoc
-from hibana.tables.columns import Column
+from hibana.documents.crystal import Crystal
+from hibana.documents.properties import PropertyDoc, RelaxationDoc
+from hibana.tables.columns import Column, Documents
 from hibana.tables.grids import Grid
 from hibana.tables.parts import Parts
 
@@ -25,7 +26,7 @@ class Table:
         How the numbers were made and how to read them, one paragraph each, for its card.
     branches
         Branches of flows each of which gives its property; a candidate is accounted for if a flow with one of them was asked
-        for.
+        for. None of them: every flow gives it.
     documents
         Kinds of property document it joins; all of them are needed for a row. The last one is what the table is about.
     columns
@@ -36,6 +37,10 @@ class Table:
         For a table with a row for each part of a material: there are several of the last document, and this accounts for them.
     optional
         Kinds of document that a row may do without.
+    crystal_of
+        Documents whose crystal stands beside the table as the structure of a material: that of the first one that has it.
+    is_overview
+        Whether a row leaves out optional documents that have flags, instead of having their flags.
     """
 
     name: str
@@ -47,11 +52,32 @@ class Table:
     items: str | None = None
     parts: Parts | None = None
     optional: tuple[type[PropertyDoc], ...] = ()
+    crystal_of: tuple[type[PropertyDoc], ...] = (RelaxationDoc,)
+    is_overview: bool = False
 
     @property
     def subject(self) -> type[PropertyDoc]:
         """The kind of document the table is about."""
         return self.documents[-1]
+
+    def crystal(self, documents: Documents) -> Crystal | None:
+        """The structure of a material; None where no document has it."""
+        crystals = (getattr(documents.get(kind), "crystal", None) for kind in self.crystal_of)
+        return next((crystal for crystal in crystals if crystal is not None), None)
+
+    def index(self, name: str) -> int:
+        """Position of a column.
+
+        Raises
+        ------
+        KeyError
+            If there is none of this name.
+        """
+        return self._positions[name]
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {column.name: number for number, column in enumerate(self.columns)}
 
     @cached_property
     def flat_columns(self) -> tuple[Column, ...]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hibana.tables.cells import ARROW, Value, as_arrow, as_text
 from hibana.tables.columns import Column
+from hibana.tables.errors import WRONG_TYPE
 from hibana.tables.grids import Grid
 
 ROWS_A_GROUP = 10_000
@@ -42,11 +43,16 @@ class ParquetWriter:
         self._schema = pa.schema([_field(column) for column in columns], metadata=dict(metadata))
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[tuple[Value, ...]] = []
-        numbers = sum(column.grid.count for column in columns if column.grid is not None)
-        self._rows_a_group = min(ROWS_A_GROUP, NUMBERS_A_GROUP // numbers) if numbers else ROWS_A_GROUP
+        self._rows_a_group = rows_a_group(columns)
 
     def write(self, values: tuple[Value, ...]) -> None:
-        """Add a row."""
+        """Add a row.
+
+        Raises
+        ------
+        HibanaError
+            HIB-138 if a cell is not of the type of its column, at the latest when the file is closed.
+        """
         self._rows.append(values)
         if len(self._rows) == self._rows_a_group:
             self._flush()
@@ -54,7 +60,7 @@ class ParquetWriter:
     def _flush(self) -> None:
         if self._rows:
             cells = zip(zip(*self._rows, strict=True), self._schema, strict=True)
-            self._writer.write_batch(pa.record_batch([as_arrow(cell, field.type) for cell, field in cells], schema=self._schema))
+            self._writer.write_batch(pa.record_batch([_array(cell, field) for cell, field in cells], schema=self._schema))
             self._rows.clear()
 
     def __enter__(self) -> Self:
@@ -64,6 +70,12 @@ class ParquetWriter:
         if kind is None:
             self._flush()
         self._writer.close()
+
+
+def rows_a_group(columns: Sequence[Column]) -> int:
+    """Rows that are held in memory at once."""
+    numbers = sum(column.grid.count for column in columns if column.grid is not None)
+    return min(ROWS_A_GROUP, NUMBERS_A_GROUP // numbers) if numbers else ROWS_A_GROUP
 
 
 class CsvWriter:
@@ -127,10 +139,19 @@ class LongWriter(CsvWriter):
             self.write((material_id, *line))
 
 
+def _array(cells: tuple[Value, ...], field: pa.Field) -> pa.Array:
+    try:
+        return as_arrow(cells, field.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise WRONG_TYPE.error(str(error).splitlines()[0], where=field.name) from error
+
+
 def _field(column: Column) -> pa.Field:
     metadata = {"meaning": column.meaning, "source": column.source}
     if column.unit is not None:
         metadata["unit"] = column.unit
+    if column.allowed is not None:
+        metadata["allowed"] = str(column.allowed)
     if column.steps:
         metadata["steps"] = ",".join(column.steps)
     if column.grid is not None:

@@ -1,4 +1,4 @@
-"""Which code made a run: VASP, or the rehearsal engine, which says so in three places."""
+"""Which code made a run: VASP, the rehearsal engine, or a toy model; what is not VASP says so in three places."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ REHEARSAL = "gpaw-rehearsal"
 PROGRAM = "hibana-vasp"
 """Its executable, as vasprun.xml names it."""
 
-REHEARSAL_TITEL = "PAW_GPAW"
-"""First word of the TITEL of a potential generated from a GPAW data set."""
+SYNTHETIC = "synthetic"
+"""Engine of the answers that no calculation was made for, in the sidecar file and in vasprun.xml."""
+
+TITEL_PREFIXES = {"PAW_GPAW": REHEARSAL, "PAW_SYNTHETIC": SYNTHETIC}
+"""First words of the TITEL of the potentials that are not VASP's."""
 
 
 def identify(directory: Path, titles: tuple[str, ...], generator: dict[str, str]) -> Calculator:
     """The code that made the files of a run.
+
+    Synthetic answers can be given to any inputs, so where vasprun.xml and sidecar say so, the potentials need not.
 
     Parameters
     ----------
@@ -39,20 +44,30 @@ def identify(directory: Path, titles: tuple[str, ...], generator: dict[str, str]
         HIB-052 where sidecar, potentials and vasprun.xml do not agree, HIB-053 for an unreadable sidecar.
     """
     sidecar = _sidecar(directory)
-    says = {f"{title!r} in POTCAR": title.split()[:1] == [REHEARSAL_TITEL] for title in titles}
+    outputs = {}
     if generator:
         words = f"{generator.get('program', '')} {generator.get('subversion', '')}".strip()
-        says[f"generator {words!r} in vasprun.xml"] = REHEARSAL in words or PROGRAM in words
+        outputs[f"generator {words!r} in vasprun.xml"] = _named(words)
     if sidecar is not None:
-        says[SIDECAR] = True
-    if not any(says.values()):
-        return Calculator(name="vasp", version=generator.get("version", "") or "unknown")
-    if not all(says.values()):
-        told = "; ".join(f"{what}: {REHEARSAL if yes else 'vasp'}" for what, yes in says.items())
-        raise MIXED_CALCULATORS.error(told, where=directory)
+        outputs[SIDECAR] = SYNTHETIC if sidecar.get("engine") == SYNTHETIC else REHEARSAL
+    inputs = {f"{title!r} in POTCAR": TITEL_PREFIXES.get(title.partition(" ")[0], "vasp") for title in titles}
+    says = outputs if set(outputs.values()) == {SYNTHETIC} else {**inputs, **outputs}
+    names = set(says.values()) or {"vasp"}
+    if len(names) > 1:
+        raise MIXED_CALCULATORS.error("; ".join(f"{what}: {name}" for what, name in says.items()), where=directory)
+    (name,) = names
+    if name == "vasp":
+        return Calculator(name=name, version=generator.get("version", "") or "unknown")
     provenance = sidecar or {}
     version = str(provenance.get("engine_version") or generator.get("version") or "unknown")
-    return Calculator(name=REHEARSAL, version=version, provenance=provenance)
+    return Calculator(name=name, version=version, provenance=provenance)
+
+
+def _named(generator: str) -> str:
+    """The calculator that vasprun.xml names as its maker."""
+    if f"numbers by {SYNTHETIC}" in generator:
+        return SYNTHETIC
+    return REHEARSAL if REHEARSAL in generator or PROGRAM in generator else "vasp"
 
 
 def _sidecar(directory: Path) -> dict[str, Any] | None:

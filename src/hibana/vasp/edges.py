@@ -18,6 +18,9 @@ INTEGRAL = 1e-4
 ELECTRON_TOLERANCE = 0.1
 """Filled states must hold the electrons of the cell within this, otherwise levels are partly filled."""
 
+EDGE_BANDS = 16
+"""Bands kept of either side of the gap: more than a defect has levels."""
+
 DIRECT = 1e-3
 """A gap is direct if the smallest direct gap is not larger than it by more than this, eV."""
 
@@ -65,6 +68,21 @@ def band_edges(
     if bottom.min() <= top.max():
         return BandEdges(gap_class="metal", band_gap=0.0, **known)
     return _gapped(top, bottom, kpoints, known)
+
+
+def edge_bands(occupations: Array | None) -> NDArray[np.intp] | None:
+    """The :data:`EDGE_BANDS` bands below and above the gap at every k-point, (m,) ascending; None without occupations.
+
+    Parameters
+    ----------
+    occupations
+        (nspin, nk, nbands), 0 to 1.
+    """
+    if occupations is None or not occupations.size:
+        return None
+    filled = (occupations > HALF).sum(axis=-1)
+    first, end = max(int(filled.min()) - EDGE_BANDS, 0), min(int(filled.max()) + EDGE_BANDS, occupations.shape[-1])
+    return np.arange(first, end)
 
 
 def _holds_all(count: NDArray[np.intp], nelect: float | None, electrons_per_state: int) -> bool:

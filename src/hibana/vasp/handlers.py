@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ class ElectronicUnconvergedErrorHandler(UnconvergedErrorHandler):
 class RunWalltimeHandler(WalltimeHandler):
     """custodian's walltime handler, counting from the start of the run where it is given its time, and reading little.
 
+    ``notice``, if set, is an event that says that the time is over sooner than was known: the run is then stopped behind the
+    electronic step, whatever it is.
+
     Parameters
     ----------
     wall_time
@@ -54,6 +58,8 @@ class RunWalltimeHandler(WalltimeHandler):
     electronic_step_stop
         Stop behind the electronic step (static runs) rather than the ionic one.
     """
+
+    notice: threading.Event | None = None
 
     def __init__(
         self, wall_time: float | None = None, buffer_time: float | None = None, electronic_step_stop: bool = False
@@ -69,6 +75,9 @@ class RunWalltimeHandler(WalltimeHandler):
 
     def check(self, directory: str = "./") -> bool:
         """Whether the time that is left is needed for stopping."""
+        if self.notice is not None and self.notice.is_set():
+            self.electronic_step_stop = True
+            return True
         if not self.wall_time:
             return False
         left = self.wall_time - (datetime.now() - self.start_time).total_seconds()

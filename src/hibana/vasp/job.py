@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from custodian.vasp.jobs import VaspJob
 
 from hibana.vasp import guard
 from hibana.vasp.errors import COMMAND_NOT_FOUND, NO_COMMAND
+from hibana.vasp.processes import MARK
 
 OUTPUT, ERRORS = "vasp.out", "std_err.txt"
 """What VASP prints."""
@@ -38,10 +40,11 @@ class GuardedVaspJob(VaspJob):
     """custodian's VASP job, started under :mod:`hibana.vasp.guard`.
 
     ``admit``, if set, is called before each start; it raises :class:`RefusedCorrectionError` where the inputs were corrected in a
-    way that is not admitted.
+    way that is not admitted. ``mark`` tells the processes of its run from all others (:mod:`hibana.vasp.processes`).
     """
 
     admit: Callable[[], None] | None = None
+    mark: str = ""
 
     def run(self, directory: str = "./") -> subprocess.Popen[bytes]:
         """Start VASP without results of an earlier start; the process is the guard's and has VASP's exit status."""
@@ -53,7 +56,13 @@ class GuardedVaspJob(VaspJob):
             (folder / name).unlink(missing_ok=True)
         with (folder / self.output_file).open("w") as output, (folder / self.stderr_file).open("w", buffering=1) as errors:
             self._vasp_process = subprocess.Popen(
-                command, cwd=directory, stdin=subprocess.PIPE, stdout=output, stderr=errors, start_new_session=True
+                command,
+                cwd=directory,
+                env={**os.environ, MARK: self.mark},
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,
             )
         return self._vasp_process
 

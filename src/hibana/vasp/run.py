@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ StatusHint = Literal["finished", "walltime", "failed"]
 
 POLLING_SECONDS = 1.0
 """How often custodian looks whether VASP has ended."""
+
+POLLING_VARIABLE = "HIBANA_POLLING_SECONDS"
+"""Environment variable with another value, for rehearsals whose runs take no time."""
 
 MONITOR_SECONDS = 30.0
 """How often the handlers look at a running VASP; with a short walltime more often."""
@@ -84,6 +88,8 @@ def run_vasp(
     vasp_cmd: str | None,
     policy: HandlerPolicy,
     walltime: float | None = None,
+    notice: threading.Event | None = None,
+    mark: str = "",
     polling_seconds: float | None = None,
     monitor_seconds: float | None = None,
     keep_densities: bool | None = None,
@@ -109,6 +115,10 @@ def run_vasp(
     walltime
         Time this run may take, s. None: the scheduler's limit where its environment variables tell it, counted from the
         first run of the allocation.
+    notice
+        Set from another thread or a signal handler when the run has to stop sooner; it stops as at the walltime.
+    mark
+        Tells the run's processes from all others (:func:`hibana.vasp.processes.new_mark`).
     polling_seconds, monitor_seconds
         How often to look whether VASP has ended, and at its output.
     keep_densities
@@ -119,8 +129,8 @@ def run_vasp(
     HibanaError
         HIB-054 or HIB-055 for the command, HIB-056 or HIB-057 for the folder, HIB-060 for the task.
     """
-    run = _Run(split_command(vasp_cmd), Path(directory).absolute(), task, policy, walltime)
-    run.polling = polling_seconds or POLLING_SECONDS
+    run = _Run(split_command(vasp_cmd), Path(directory).absolute(), task, policy, walltime, notice=notice, mark=mark)
+    run.polling = polling_seconds or float(os.environ.get(POLLING_VARIABLE, POLLING_SECONDS))
     run.monitoring = monitor_seconds or _monitor_seconds(walltime)
     policy.handler_names(task, functional)
     started = time.monotonic()
@@ -148,6 +158,8 @@ class _Run:
     walltime: float | None
     polling: float = POLLING_SECONDS
     monitoring: float = MONITOR_SECONDS
+    notice: threading.Event | None = None
+    mark: str = ""
     run_log: list[dict[str, Any]] = field(default_factory=list)
     corrections: list[Correction] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
@@ -167,6 +179,7 @@ class _Run:
             first=index == 0,
             changes=inputs.stage_changes(index),
         )
+        job.mark = self.mark
         admission = job.admit = _Admission(self, stage.name, stage.incar)
         custodian = Custodian(
             [*self.policy.handlers(self.task, stage.name), *self._walltime_handler(stage.incar)],
@@ -192,7 +205,8 @@ class _Run:
     def _walltime_handler(self, incar: Mapping[str, Any]) -> list[RunWalltimeHandler]:
         left = None if self.walltime is None else max(1.0, self.walltime - (time.monotonic() - self.begun))
         handler = RunWalltimeHandler(wall_time=left, electronic_step_stop=int(incar.get("NSW", 0)) <= 1)
-        return [handler] if handler.wall_time else []
+        handler.notice = self.notice
+        return [handler] if handler.wall_time or self.notice is not None else []
 
     def _failure(self, error: CustodianError, job: GuardedVaspJob) -> Failure:
         """The failure that custodian's exception stands for."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hibana.vasp.cells import inequivalent_sites
 from hibana.vasp.dynmat import read_dynmat
+from hibana.vasp.edges import edge_bands
 from hibana.vasp.numbers import DamagedTableError, inner
 from hibana.vasp.vasprun_header import TAIL, Cell, Header, parse_header, read_cell, read_kpoints, read_vectors
 from hibana.vasp.vasprun_tables import densities_of_states, dielectric_function, eigenvalues
@@ -45,6 +46,9 @@ TENSORS = {
     "epsilon_ion": "epsilon_ion",
 }
 """<varray> to field; epsilon_scf is the electronic tensor of finite fields (LCALCEPS)."""
+
+FIXED_CELL = 2
+"""ISIF of runs that move atoms only, supercells with defects among them."""
 
 DEFAULT_NEDOS = 301
 """VASP's own number of energies; a run that asks for more is after the DOS."""
@@ -278,7 +282,7 @@ def _read_large(large: list[tuple[bytes, bytes, bytes]], last: LastStep, header:
         (
             "projections",
             plain.get(b"projected") if wanted.projections else None,
-            partial(read_projections, species=header.species),
+            partial(read_projections, species=header.species, bands=_bands(last, header)),
         ),
         ("dielectric", _density_response(large, header), dielectric_function),
         ("force constants", plain.get(b"dynmat"), partial(_force_constants, masses=header.masses)),
@@ -300,6 +304,14 @@ def _sites(last: LastStep, header: Header, wanted: Wanted) -> Callable[[], NDArr
     if int(parameters.get("NEDOS", 0)) <= DEFAULT_NEDOS or parameters.get("LOPTICS"):
         return None
     return partial(inequivalent_sites, last.cell or header.initial, header.species, wanted.symprec)
+
+
+def _bands(last: LastStep, header: Header) -> Callable[[], NDArray[np.intp] | None] | None:
+    """How to find the bands whose site weights are kept; None for a run that does not relax atoms in a fixed cell."""
+    parameters = header.parameters
+    if parameters.get("ISIF") != FIXED_CELL or int(parameters.get("NSW", 0)) < 1:
+        return None
+    return lambda: edge_bands(last.tables.get("occupations"))
 
 
 def _force_constants(xml: bytes, masses: Array) -> dict[str, Array]:

@@ -59,15 +59,36 @@ def densities_of_states(
     return found
 
 
-def projections(xml: bytes, species: tuple[str, ...]) -> dict[str, Array]:
-    """Projections (nspin, nk, nbands, n_elements, 4); of spinors' four parts the first one, the density, counts."""
+def projections(
+    xml: bytes, species: tuple[str, ...], bands: Callable[[], NDArray[np.intp] | None] | None = None
+) -> dict[str, Array]:
+    """Projections (nspin, nk, nbands, n_elements, 4); of spinors' four parts the first one, the density, counts.
+
+    Parameters
+    ----------
+    xml
+        Content of <projected>.
+    species
+        Symbol of each site.
+    bands
+        Gives the bands (m,) whose projections onto single sites (nspin, nk, m, n_sites), all orbitals summed, are kept.
+
+    Raises
+    ------
+    DamagedTableError
+        If the table does not have the numbers it should have.
+    """
     array = xml[xml.rfind(b"<array") :]
     nspin = array.count(b'comment="spin')
     nk = array.count(b'comment="kpoint ') // max(nspin, 1)
     shells = _shells(_FIELD.findall(array))
     values = table(array, (nspin, nk, -1, len(species), len(shells)))
     values = values[: 1 if nspin > 2 else nspin]
-    return {"projections": np.moveaxis(_by_element_and_shell(np.moveaxis(values, 3, 0), species, shells), 0, 3)}
+    found = {"projections": np.moveaxis(_by_element_and_shell(np.moveaxis(values, 3, 0), species, shells), 0, 3)}
+    kept = bands() if bands is not None else None
+    if kept is not None and kept.size and kept[-1] < values.shape[2]:
+        found |= {"site_weight_bands": kept, "site_weights": values[:, :, kept].sum(axis=-1)}
+    return found
 
 
 def dielectric_function(xml: bytes) -> dict[str, Array]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from hibana.rehearsal.writers.kpoints import is_path, written_weights
 from hibana.rehearsal.writers.response import response_elements
 from hibana.rehearsal.writers.spectrum import spectrum_element
 from hibana.rehearsal.writers.vasprun_electrons import dos_block, eigenvalue_block, projection_block
-from hibana.rehearsal.writers.xml import VECTOR, structure, tag_element, varray
+from hibana.rehearsal.writers.xml import VECTOR, escape, structure, tag_element, varray
 
 FORMAT_VERSION = "6.4.2"
 """Release of VASP whose file format is followed. Readers want a number here; ``subversion`` says who wrote the file."""

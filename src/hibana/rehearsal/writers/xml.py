@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,11 @@ REAL_TAGS = frozenset(
 """Tags whose values are real numbers even where the user wrote an integer."""
 
 
+def escape(text: str) -> str:
+    """Text for the content of an element; xml.sax would bring half of the standard library along at the start."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
 def tag_element(name: str, value: Any) -> str:
     """``<i>`` or ``<v>`` of one INCAR tag or parameter, typed as VASP types it.
 
@@ -38,7 +42,7 @@ def tag_element(name: str, value: Any) -> str:
     if name in REAL_TAGS:
         values = [float(v) for v in values]
     kind = _kind(name, values)
-    label = f'type="{kind}" name={quoteattr(name)}' if kind else f"name={quoteattr(name)}"
+    label = f'type="{kind}" name="{escape(name)}"' if kind else f'name="{escape(name)}"'
     text = "".join(f" {_text(v)}" for v in values)
     return f"<v {label}>{text}</v>\n" if listed else f"<i {label}>{text}</i>\n"
 

@@ -1,0 +1,154 @@
+"""Submission of many materials: `hibana submit` against `lpad add` file by file, and against jobflow's own way.
+
+Run ``python benchmarks/bench_submission.py [--number 2000]``; the numbers are also written to
+``benchmarks/results/submission.json``. The materials are made-up orthorhombic elpasolites of ten atoms, each of another formula;
+the flow is ``electronic``. Everything goes to one embedded server. The peers add the same workflows: ``lpad add`` one file at a
+time, as a process each, and ``flow_to_workflow`` with ``LaunchPad.add_wf`` in one process. ``--number 100000`` takes hours on two
+cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import itertools
+import json
+import logging
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+ELEMENTS = tuple(
+    "Li Na K Rb Cs Mg Ca Sr Ba Sc Y La Ti Zr Hf V Nb Ta Al Ga In Si Ge Sn Zn Cd Cu Ag Ni Co Fe Mn Cr Mo W Bi Sb Pb".split()  # noqa: SIM905
+)
+ANIONS = ("O", "F", "S", "Se", "Cl", "Br", "I")
+COLLECTIONS = ("candidates", "fireworks", "workflows")
+
+
+def materials() -> Iterator[tuple[str, dict]]:
+    """Names and structures, all of different formulas."""
+    from pymatgen.core import Lattice, Structure
+
+    for a, b, c in itertools.permutations(ELEMENTS, 3):
+        for anion in ANIONS if b < c else ():
+            spread = sum(ord(letter) for letter in a + b + c + anion) % 97 / 97
+            lattice = Lattice.orthorhombic(*((7.6 + 1.6 * spread) * np.array([1, 1.02, 0.97])))
+            x = 0.25 + 0.01 * spread
+            fractions = [[0.25] * 3, [0, 0, 0], [0.5, 0.5, 0.5], [x, 0, 0], [0, x, 0], [0, 0, x]]
+            structure = Structure.from_spacegroup("Fmmm", lattice, [a, b, c, anion, anion, anion], fractions)
+            yield f"{a}2{b}{c}{anion}6", structure.get_primitive_structure().as_dict()
+
+
+def write_lines(path: Path, number: int) -> None:
+    with gzip.open(path, "wt", encoding="utf-8") as lines:
+        for name, structure in itertools.islice(materials(), number):
+            lines.write(json.dumps({"material_id": name, "structure": structure}) + "\n")
+
+
+def measure_hibana(launchpad, path: Path, workers: int) -> dict:
+    """Rate in each tenth of the submission, processor time, memory, and what it takes in the database."""
+    from hibana.launch.submit import submit
+
+    marks = [(0, time.perf_counter())]
+    report = submit(
+        [path],
+        "electronic",
+        "pbesol",
+        "vasp",
+        launchpad,
+        workers=workers,
+        on_batch=lambda so_far: marks.append((len(so_far.added), time.perf_counter())),
+    )
+    steps = marks[:: max(1, len(marks) // 10)]
+    rates = [(after[0] - before[0]) / (after[1] - before[1]) for before, after in itertools.pairwise(steps)]
+    sizes = {name: launchpad.db.command("collStats", name) for name in COLLECTIONS}
+    return {
+        "added": len(report.added),
+        "per second": len(report.added) / (marks[-1][1] - marks[0][1]),
+        "rates as the store fills": [round(rate, 2) for rate in rates],
+        "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "documents": {name: int(item["count"]) for name, item in sizes.items()},
+        "MB": {name: round(item["size"] / 2**20, 2) for name, item in sizes.items()},
+        "MB of indexes": {name: round(item.get("totalIndexSize", 0) / 2**20, 2) for name, item in sizes.items()},
+    }
+
+
+def measure_lpad(launchpad_file: Path, folder: Path, path: Path, number: int) -> float:
+    """Workflows a second by `lpad add`, a file at a time."""
+    from hibana.flows.bulk import bulk_flow
+    from hibana.launch.workflows import to_workflow
+    from hibana.structures.identity import make_candidate
+    from hibana.structures.reading import iterate_structures
+
+    files = []
+    for read in itertools.islice(iterate_structures(path), number):
+        file = folder / f"{len(files)}.json"
+        to_workflow(bulk_flow(make_candidate(read), "pbesol", "vasp", "electronic")).to_file(str(file))
+        files.append(file)
+    start = time.perf_counter()
+    for file in files:
+        command = [str(Path(sys.executable).parent / "lpad"), "-l", str(launchpad_file), "-s", "add", str(file)]
+        subprocess.run(command, check=True, capture_output=True)
+    return number / (time.perf_counter() - start)
+
+
+def measure_jobflow(launchpad_file: Path, path: Path, number: int) -> float:
+    """Workflows a second by atomate2's flow, `flow_to_workflow` and `add_wf`, in one process."""
+    from atomate2.vasp.flows.core import RelaxBandStructureMaker
+    from fireworks import LaunchPad
+    from jobflow import JobStore
+    from jobflow.managers.fireworks import flow_to_workflow
+    from maggma.stores import MemoryStore
+
+    from hibana.structures.reading import iterate_structures
+
+    store, stock = JobStore(MemoryStore()), LaunchPad.from_file(str(launchpad_file))
+    read = [item.structure for item in itertools.islice(iterate_structures(path), number)]
+    start = time.perf_counter()
+    for structure in read:
+        stock.add_wf(flow_to_workflow(RelaxBandStructureMaker().make(structure), store))
+    return number / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--number", type=int, default=2000, help="materials")
+    parser.add_argument("--workers", type=int, default=1, help="processes that standardise")
+    parser.add_argument("--peers", type=int, default=5, help="workflows that the peers add")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    from hibana.launch.launchpad import HibanaLaunchPad
+    from hibana.store.launchpad_file import write_launchpad_file
+    from hibana.store.server import down, free_port, up
+
+    with tempfile.TemporaryDirectory(prefix="hibana-bench-") as name:
+        folder = Path(name)
+        write_lines(folder / "materials.jsonl.gz", options.number)
+        file = folder / "my_launchpad.yaml"
+        write_launchpad_file(file, up(folder / "store", free_port()))
+        try:
+            launchpad = HibanaLaunchPad.from_file(str(file))
+            launchpad.initialise()
+            result = measure_hibana(launchpad, folder / "materials.jsonl.gz", options.workers)
+            lines = folder / "materials.jsonl.gz"
+            result["lpad add, per second"] = measure_lpad(file, folder, lines, options.peers)
+            result["flow_to_workflow and add_wf, per second"] = measure_jobflow(file, lines, options.peers)
+            launchpad.connection.close()
+        finally:
+            down(folder / "store")
+    result["hibana / lpad add"] = result["per second"] / result["lpad add, per second"]
+    result["hibana / flow_to_workflow and add_wf"] = result["per second"] / result["flow_to_workflow and add_wf, per second"]
+    for key, value in result.items():
+        print(f"{key:40} {value if not isinstance(value, float) else round(value, 2)}")
+    target = Path(__file__).parent / "results" / "submission.json"
+    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+"""``hibana rehearse``: a whole campaign in a store of its own, with a stand-in that answers at once and fails as told."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hibana.launch.errors import BAD_REHEARSAL, NO_STAND_IN
+from hibana.launch.forecast import Forecast, make_forecast
+from hibana.launch.taxonomy import cause_of_launch, cause_of_run
+
+if TYPE_CHECKING:
+    from hibana.launch.launchpad import HibanaLaunchPad
+    from hibana.protocol.protocol import Protocol
+
+CALCULATOR = "synthetic"
+DATABASE = "rehearsal"
+POLLING_SECONDS = 0.05
+"""How often custodian looks at runs that take no time."""
+
+ROUNDS = 8
+"""How often an operator starts jobs again that ended with an error; what still fails then fails for good."""
+
+CAMPAIGN = "CampaignTask"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What a workflow file asks for: structures as it names them, flow, protocol, branches and table of energies."""
+
+    structures: tuple[str, ...]
+    flow: str
+    protocol: str
+    branches: tuple[str, ...] | None = None
+    energies: str | None = None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Cores of the machine that the campaign is meant for, and of each run."""
+
+    cores: int = 1
+    cores_per_run: int = 1
+
+
+def read_campaign(path: Path) -> Campaign:
+    """The campaign of a workflow file.
+
+    Raises
+    ------
+    HibanaError
+        HIB-127 if it is none.
+    """
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        content = YAML(typ="safe").load(path.read_text())
+        tasks = [task for fw in content["fws"] for task in fw["spec"]["_tasks"] if CAMPAIGN in str(task.get("_fw_name"))]
+        (task,) = tasks
+        named = task["structures"]
+        branches, energies = task.get("branches"), task.get("energies")
+        structures = (named,) if isinstance(named, str) else tuple(named)
+        return Campaign(structures, task["flow"], task["protocol"], tuple(branches) if branches else None, energies)
+    except (OSError, YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BAD_REHEARSAL.error(f"{type(error).__name__}: {error}", where=path) from error
+
+
+def rehearse(
+    workflow: Path,
+    *,
+    structures: int | Sequence[Path] | None = None,
+    seed: int | None = None,
+    rates: Path | None = None,
+    recordings: Path | None = None,
+    workers: int = 2,
+    resources: Resources | None = None,
+    folder: Path | None = None,
+    on_progress: Callable[[Any], None] = lambda _: None,
+) -> Forecast:
+    """Run a campaign with synthetic answers and tell what it would take.
+
+    Parameters
+    ----------
+    workflow
+        File with the campaign, as for ``lpad add``.
+    structures
+        Structure files instead of the campaign's, or a number of crystals that are made up; None for the campaign's own.
+    seed
+        Seed of the faults; None for a campaign without any.
+    rates
+        Table of rates of faults; None for the stand-in's own.
+    recordings
+        Folder of recorded answers, which are preferred to synthetic ones.
+    workers
+        Launchers side by side.
+    resources
+        What the campaign is meant to run on.
+    folder
+        Where everything goes and stays; None for a temporary folder that is removed.
+    on_progress
+        Called at every look with a :class:`hibana.launch.worker.Progress`.
+
+    Raises
+    ------
+    HibanaError
+        HIB-127 for the workflow, HIB-128 without the stand-in, and those of submitting and running.
+    """
+    from hibana.launch.submit import submit
+    from hibana.launch.worker import run_workers
+
+    campaign, started = read_campaign(workflow), time.monotonic()
+    given = resources or Resources()
+    with ExitStack() as stack:
+        where = Path(folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="hibana-rehearsal-"))).resolve()
+        where.mkdir(parents=True, exist_ok=True)
+        stage = Stage(where)
+        files, energies = _structures(campaign, workflow, structures, where)
+        stack.enter_context(stage.environment(campaign.protocol))
+        launchpad = stack.enter_context(stage.launchpad())
+        fworker = stage.write_worker(seed=seed, rates=rates, recordings=recordings, cores=given.cores_per_run)
+        branches = None if campaign.branches is None else list(campaign.branches)
+        submit(files, campaign.flow, campaign.protocol, CALCULATOR, launchpad, branches=branches, energies=energies)
+        failures: Counter[str] = Counter()
+        repeated = 0
+        for again in range(ROUNDS + 1):
+            run_workers(
+                launchpad,
+                stage.launchpad_file,
+                workers=workers,
+                fworker_file=fworker,
+                directory=where / "launches",
+                poll_seconds=0.2,
+                on_progress=on_progress,
+            )
+            failed = failed_jobs(launchpad)
+            failures.update(failed.values())
+            if not failed or again == ROUNDS:
+                break
+            repeated += start_again(launchpad, failed)
+        cores = {"cores": given.cores, "cores_per_run": given.cores_per_run}
+        forecast = make_forecast(launchpad, stage.attempts, failures, **cores)
+        forecast.repeated, forecast.seconds = repeated, round(time.monotonic() - started, 1)
+        return forecast
+
+
+def failed_jobs(launchpad: HibanaLaunchPad) -> dict[int, str]:
+    """Cause by firework: jobs that are FIZZLED, and those whose calculation was given up."""
+    found = {}
+    for firework in launchpad.fireworks.find({"state": "FIZZLED"}, {"fw_id": 1, "launches": 1}):
+        own = {"launch_id": {"$in": firework["launches"]}}
+        found[firework["fw_id"]] = cause_of_launch(launchpad.launches.find_one(own, {"action": 1}, sort=[("launch_id", -1)]))
+    given_up = launchpad.db["tasks"].find({"status": "failed"}, {"machine.directory": 1, "failure": 1, "status": 1})
+    by_folder = {task["machine"]["directory"]: cause_of_run(task) for task in given_up}
+    if by_folder:
+        for launch in launchpad.launches.find({"state": "COMPLETED"}, {"fw_id": 1, "launch_dir": 1}):
+            folders = (launch["launch_dir"], *(folder for folder in by_folder if folder.startswith(f"{launch['launch_dir']}/")))
+            for folder in set(folders) & set(by_folder):
+                found[launch["fw_id"]] = by_folder[folder]
+    return found
+
+
+def start_again(launchpad: HibanaLaunchPad, fw_ids: Mapping[int, str]) -> int:
+    """Start jobs again as an operator does with ``lpad rerun_fws``; how many there were."""
+    for fw_id in sorted(fw_ids):
+        launchpad.rerun_fw(fw_id)
+    return len(fw_ids)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The folder of a rehearsal: store, launchpad file, worker file, potentials and the count of attempts."""
+
+    folder: Path
+
+    @property
+    def launchpad_file(self) -> Path:
+        """FireWorks launchpad file of the rehearsal's store."""
+        return self.folder / "my_launchpad.yaml"
+
+    @property
+    def attempts(self) -> Path:
+        """Where the stand-in counts its attempts."""
+        return self.folder / "attempts"
+
+    @contextmanager
+    def launchpad(self) -> Iterator[HibanaLaunchPad]:
+        """The launchpad on an embedded store that runs as long as the block."""
+        from hibana.launch.launchpad import HibanaLaunchPad
+        from hibana.store.launchpad_file import write_launchpad_file
+        from hibana.store.server import down, free_port, up
+
+        status = up(self.folder / "store", free_port())
+        try:
+            write_launchpad_file(self.launchpad_file, status, DATABASE)
+            launchpad = HibanaLaunchPad.connect(self.launchpad_file)
+            launchpad.initialise()
+            yield launchpad
+            launchpad.connection.close()
+        finally:
+            down(self.folder / "store")
+
+    @contextmanager
+    def environment(self, protocol: str) -> Iterator[None]:
+        """A library of synthetic potentials, and short looks at the runs, while the block runs."""
+        from hibana.protocol.potcar import LIBRARY_VARIABLE
+        from hibana.protocol.protocol import load_protocol
+        from hibana.vasp.run import POLLING_VARIABLE
+
+        library = self.folder / "potcars"
+        labels = _all_labels(load_protocol(protocol))
+        command = [*stand_in(), "--mode", "replay", "--make-potcars", str(library), "--elements", ",".join(labels)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NO_STAND_IN.error(done.stderr.strip()[-500:] or f"exit status {done.returncode}", where=shlex.join(command[:3]))
+        settings = {LIBRARY_VARIABLE: str(library), POLLING_VARIABLE: str(POLLING_SECONDS), "OMP_NUM_THREADS": "1"}
+        before = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+    def write_worker(self, *, seed: int | None, rates: Path | None, recordings: Path | None, cores: int) -> Path:
+        """A worker file whose code is the stand-in; without a seed nothing befalls it, but its attempts are counted."""
+        if seed is None:
+            rates = self.folder / "no_faults.json"
+            rates.write_text("{}\n")
+        words = [*stand_in(), "--mode", "chaos", "--attempts", str(self.attempts), "--seed", str(seed or 0)]
+        words += ["--chaos", str(rates.resolve())] if rates else []
+        words += ["--recordings", str(recordings.resolve())] if recordings else []
+        path = self.folder / "my_fworker.yaml"
+        path.write_text(
+            f"name: rehearsal\ncategory: ''\nquery: '{{}}'\nenv:\n  vasp_cmd: {shlex.join(words)}\n  cores: {cores}\n"
+        )
+        return path
+
+
+def stand_in() -> list[str]:
+    """Command of the stand-in: ``hibana-vasp`` beside this Python.
+
+    Raises
+    ------
+    HibanaError
+        HIB-128 if it is not there.
+    """
+    path = Path(sys.executable).with_name("hibana-vasp")
+    if not path.is_file():
+        raise NO_STAND_IN.error("there is no hibana-vasp", where=path)
+    return [str(path)]
+
+
+def _all_labels(protocol: Protocol) -> list[str]:
+    """POTCAR labels of all elements that the protocol has a choice for."""
+    from pymatgen.core import Element
+
+    from hibana.core.errors import HibanaError
+    from hibana.protocol.potcar import potcar_labels
+
+    labels: list[str] = []
+    for element in Element:
+        try:
+            labels += potcar_labels([element.symbol], protocol)
+        except HibanaError:
+            continue
+    return labels
+
+
+def _structures(
+    campaign: Campaign, workflow: Path, given: int | Sequence[Path] | None, folder: Path
+) -> tuple[list[Path], Path | None]:
+    """Structure files of the rehearsal, and the campaign's table of energies."""
+    from hibana.launch.campaign import find_structures, find_table
+    from hibana.launch.made_crystals import write_crystals
+
+    bases = [workflow.resolve().parent, *workflow.resolve().parents, Path.cwd()]
+    energies = None if campaign.energies is None else find_table(campaign.energies, "energies", bases)
+    if given is None:
+        return [find_structures(path, bases) for path in campaign.structures], energies
+    if isinstance(given, int):
+        return write_crystals(folder / "structures", given), energies
+    return list(given), energies

@@ -1,0 +1,1 @@
+"""Which candidates are calculated first: acquisition functions, decisions and the replay of a finished campaign."""

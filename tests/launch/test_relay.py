@@ -1,0 +1,133 @@
+"""VASP on compute nodes without a route to the database: a relay that has no launchpad, and hibana beside it that has."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+from farm import FAKE_VASP, MGO, STEPS_OF_MGO, wait_until
+
+from hibana.core.errors import HibanaError
+from hibana.launch.relay import SILENT_VARIABLE, Spool, find_relay
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@contextmanager
+def serving(folder, *words, **more):
+    """A relay in an environment that names no database."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HIBANA")} | more
+    command = [sys.executable, "-m", "hibana.cli", "relay", "serve", str(folder), *words]
+    process = subprocess.Popen(command, env=env, start_new_session=True, cwd="/")
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def asking(folder, *command, cwd, **more):
+    with (cwd / "out").open("w") as out, (cwd / "err").open("w") as err:
+        words = [sys.executable, "-m", "hibana.cli", "relay", "ask", str(folder), *command]
+        return subprocess.Popen(words, cwd=cwd, stdout=out, stderr=err, env={**os.environ, **more})
+
+
+def test_a_command_runs_there_and_its_status_and_output_come_back(tmp_path):
+    spool = tmp_path / "spool"
+    with serving(spool, "--cores", "3", "--timeout", "100"):
+        relay = find_relay(spool, 60)
+        assert relay.cores == 3
+        assert 60 < relay.ends - time.time() <= 100
+        script = "pwd; echo $OMP_NUM_THREADS; echo trouble >&2; exit 7"
+        asked = asking(spool, "sh", "-c", script, cwd=tmp_path, OMP_NUM_THREADS="5")
+        assert asked.wait(60) == 7
+        assert (tmp_path / "out").read_text().split() == [str(tmp_path), "5"]
+        assert "trouble" in (tmp_path / "err").read_text()
+        with pytest.raises(subprocess.CalledProcessError):  # one relay a folder
+            subprocess.run([sys.executable, "-m", "hibana.cli", "relay", "serve", spool], check=True, capture_output=True)
+        # told to end, and given up for another in the same folder
+        sleeping = asking(spool, "sh", "-c", "echo $$ > pid; sleep 300", cwd=tmp_path)
+        pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 30, "the command"))
+        sleeping.terminate()
+        assert sleeping.wait(30) == 143
+        assert not alive(pid)
+        (tmp_path / "pid").unlink()
+        sleeping = asking(spool, "sh", "-c", "echo $$ > pid; sleep 300", cwd=tmp_path)
+        pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 30, "the command"))
+        sleeping.kill()
+        sleeping.wait()
+        assert asking(spool, "true", cwd=tmp_path).wait(60) == 0
+        assert not alive(pid)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_command_that_nobody_waits_for_ends(tmp_path):
+    spool = tmp_path / "spool"
+    with serving(spool, "--cores", "1", **{SILENT_VARIABLE: "12"}):
+        asked = asking(spool, "sh", "-c", "echo $$ > pid; sleep 300", cwd=tmp_path)
+        pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 60, "the command"))
+        asked.kill()
+        asked.wait()
+        wait_until(lambda: not alive(pid), 60, "the command to end")
+
+
+def test_a_folder_of_others_is_refused(tmp_path):
+    (tmp_path / "open").mkdir(mode=0o777)
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(HibanaError, match="HIB-251"):
+        Spool(tmp_path / "open")
+    with pytest.raises(HibanaError, match="HIB-252"):
+        find_relay(tmp_path / "nobody", 1)
+
+
+def relayed(farm):
+    """The farm with a worker file whose vasp_cmd goes through a relay; the relay's folder."""
+    spool = farm.folder / "spool"
+    command = f"{sys.executable} -m hibana.cli relay ask {spool} {sys.executable} {FAKE_VASP}"
+    farm.fworker.write_text(f"name: login\ncategory: ''\nquery: '{{}}'\nenv:\n  vasp_cmd: {command}\n  cores: 1\n")
+    return spool
+
+
+def test_a_campaign_whose_nodes_do_not_reach_the_database(farm, undisturbed):
+    spool = relayed(farm)
+    farm.submit()
+    with serving(spool, "--cores", "2", FAKE_VASP=str(farm.script), FAKE_VASP_LOG=str(farm.log)):
+        said = json.loads(farm.run("--relay", spool, "--json"))
+    assert said["packing"]["cores"] == 2
+    assert farm.results() == undisturbed
+    assert farm.ran() == STEPS_OF_MGO
+    assert not Spool(spool).names("asked")
+
+
+def test_a_relay_that_dies_fails_no_run(farm, undisturbed):
+    """kill -9 of the relay in the middle of the first run; the next relay and the next hibana run go on."""
+    spool = relayed(farm)
+    farm.submit(MGO)
+    farm.behave(seconds=300)
+    env = {"FAKE_VASP": str(farm.script), "FAKE_VASP_LOG": str(farm.log)}
+    farm.env[SILENT_VARIABLE] = "20"
+    with serving(spool, "--cores", "1", **env) as relay:
+        run = farm.start(*farm.run_command("--relay", spool))
+        wait_until(farm.ran, 90, "the first calculation")
+        os.killpg(relay.pid, signal.SIGKILL)
+        output, _ = run.communicate(timeout=120)
+        assert run.returncode == 130, output
+    assert farm.states()["MgO relax 1"] == "READY"
+    assert "FIZZLED" not in farm.states().values()
+    farm.behave()
+    with serving(spool, "--cores", "1", **env):
+        farm.run("--relay", spool)
+    assert farm.results() == undisturbed
