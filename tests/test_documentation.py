@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from hibana.launch.campaign import CampaignTask
 from hibana.store.connection import StoreAddress
+from hibana.tables.registry import find_table
 
 CLUSTER = Path(__file__).resolve().parent.parent / "docs" / "cluster.md"
 
@@ -35,3 +36,16 @@ def test_the_campaign_file_makes_a_campaign():
     (task,) = firework.tasks
     assert isinstance(task, CampaignTask)
     assert firework.spec["_add_launchpad_and_fw_id"] is True, "without it the task does not know its database"
+
+
+def test_examples_of_learning_name_columns_that_tables_have():
+    root = CLUSTER.parent.parent
+    files = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "src" / "hibana" / "cli").glob("*.py")]
+    written = "\n".join(file.read_text(encoding="utf-8") for file in files).replace("\\\n", " ")
+    examples = re.findall(r"hibana (?:learn \w+|split) tables/(\w+) (.*)", written)
+    option = re.compile(r"(?:-t|--target|-a|--and|--log) ([a-z_]{4,})")
+    named = [(table, name) for table, rest in examples for name in option.findall(rest)]
+    assert len(named) > 8
+    for table, name in named:
+        columns = [column.name for column in find_table(table).columns]
+        assert any(name in column for column in columns), f"{table} has no column {name}"

@@ -21,7 +21,6 @@ from hibana.defects.formation import (
     NoEnergy,
     at_core_reference,
     atoms_removed,
-    by_other_oxygen,
     formation_energy,
     gap_edges,
     vbm_from_core,
@@ -285,13 +284,6 @@ def test_an_unstable_host_has_energies_at_standard_states_only():
     potentials = chemical_potentials(phases, "MgO", references_of(-5.2, None, "molecule"))
     (only,) = site_energies(site_levels("O1", states(), EDGES.gap), potentials, None)
     assert (only.oxygen_reference, only.limit, only.pinning_low) == ("molecule", "standard", None)
-
-
-def test_the_other_reference_of_oxygen():
-    oxygen = references_of(-5.7, -5.0 + 2.6067, "atom")
-    found = by_other_oxygen(made(), oxygen)
-    assert made().at() - found.at() == pytest.approx(0.7)
-    assert by_other_oxygen(made(), references_of(None, -2.4, "atom")) is None
 
 
 # -- against pydefect and published tables ----------------------------------------------------------------------------

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_vacancy_curation import documents, evidence
+from test_vacancy_curation import documents, evidence, vacancies
 
 from hibana.defects.analysis import analyse, entries_of, host_of, host_supercell
-from hibana.defects.curate import build_vacancies
 from hibana.defects.vacancy_document import build_vacancy
 from hibana.documents.arrays import unpack
 from hibana.documents.vacancy import VacancyDoc
@@ -54,7 +53,7 @@ def test_without_site_weights_there_is_no_participation():
 
 
 def test_eigenvalues_around_the_gap_are_kept():
-    built = build_vacancies(evidence())[2]
+    built = vacancies(evidence())[2]
     document = built.document
     arrays = {name: unpack(packed) for name, packed in built.arrays.items()}
     assert set(arrays) == set(document.arrays)
@@ -69,7 +68,7 @@ def test_a_vacancy_without_band_edges_keeps_its_eigenvalues():
     def unlike(shelf, supercell, values):
         return vacancy_run(shelf, values["final"], 1, supercell.crystal, unlike=True)
 
-    built = build_vacancies(evidence(vacancy_Va_O1_1=unlike))[1]
+    built = vacancies(evidence(vacancy_Va_O1_1=unlike))[1]
     assert built.document.edge_state == "undetermined"
     assert built.document.channels == ()
     assert {"eigenvalue_energies", "eigenvalue_occupations"} <= set(built.document.arrays)

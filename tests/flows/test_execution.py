@@ -74,6 +74,21 @@ class Lab:
         return [claim["state"] for claim in self.store.query("claims", {})]
 
 
+def test_threads_cost_and_do_not_change_the_inputs(lab, monkeypatch):
+    processes, build = [], attempts.build_inputs
+
+    def note(*arguments, cores, **options):
+        processes.append(cores)
+        return build(*arguments, cores=cores, **options)
+
+    monkeypatch.setattr(attempts, "build_inputs", note)
+    made = lab.ask(relaxation(), cores=4, threads=3).task
+    hours = (made.machine.finished - made.machine.started).total_seconds() / 3600
+    assert made.machine.cores == 12
+    assert made.machine.core_hours == pytest.approx(12 * hours, rel=1e-3)
+    assert processes == [4]
+
+
 def test_asked_twice_computed_once(lab):
     first = lab.ask(relaxation()).task
     again = lab.ask(relaxation()).task

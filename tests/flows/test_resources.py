@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flow_documents import CANDIDATE
 from hibana.core.errors import HibanaError
 from hibana.flows.bulk import bulk_flow
-from hibana.flows.resources import N_ATOMS, QUEUE, RESOURCES, cores_of, queue_of, read_resources, with_queue
+from hibana.flows.resources import N_ATOMS, QUEUE, RESOURCES, cores_of, queue_of, read_resources, threads_of, with_queue
 
 TABLE = """\
 - {max_atoms: 8, nodes: 1, ntasks_per_node: 8, walltime: '04:00:00'}
@@ -97,6 +97,12 @@ def test_only_jobs_that_calculate_a_cell_get_a_queue():
 )
 def test_cores_are_those_of_the_job(queue, cores):
     assert cores_of({} if queue is None else {QUEUE: queue}) == cores
+
+
+def test_threads_are_those_of_the_job():
+    queue = {"nodes": 2, "ntasks_per_node": 8, "cpus_per_task": 4}
+    assert (cores_of({QUEUE: queue}), threads_of({QUEUE: queue})) == (16, 4)
+    assert threads_of({QUEUE: {"ntasks": 16}}) is threads_of({}) is None
 
 
 def test_every_job_of_a_flow_that_calculates_knows_its_atoms():

@@ -149,6 +149,9 @@ class _Collection:
         self._before("find_one")
         return self._collection.find_one(*args, **kwargs)
 
+    def index_information(self) -> Any:
+        return self._collection.index_information()
+
     def create_index(self, *args: Any, **kwargs: Any) -> Any:
         return self._collection.create_index(*args, **kwargs)
 

@@ -177,11 +177,18 @@ class TestRunContext:
         context = self.context(launchpad, {"vasp_cmd": "srun vasp_std", "cores": 32}, monkeypatch, "vasp")
         assert (context.vasp_cmd, context.cores, context.walltime) == ("srun vasp_std", 32, None)
 
+    def test_threads_are_the_workers(self, launchpad, monkeypatch):
+        context = self.context(
+            launchpad, {"vasp_cmd": "srun -c {threads} -n {cores} vasp_std", "cores": 8, "threads": 4}, monkeypatch
+        )
+        assert (context.vasp_cmd, context.cores, context.threads) == ("srun -c 4 -n 8 vasp_std", 8, 4)
+        assert self.context(launchpad, {}, monkeypatch, "vasp").threads == 1
+
     def test_the_environment_stands_in(self, launchpad, monkeypatch):
         assert self.context(launchpad, {}, monkeypatch, "vasp").vasp_cmd == "vasp"
         assert self.context(launchpad, None, monkeypatch).vasp_cmd is None
 
-    @pytest.mark.parametrize("env", [{"cores": "many"}, {"cores": 0}, {"walltime": -1}])
+    @pytest.mark.parametrize("env", [{"cores": "many"}, {"cores": 0}, {"threads": 0}, {"walltime": -1}])
     def test_nonsense_is_a_numbered_error(self, launchpad, monkeypatch, env):
         with pytest.raises(HibanaError, match="HIB-113"):
             self.context(launchpad, env, monkeypatch)

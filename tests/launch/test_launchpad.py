@@ -372,10 +372,8 @@ def test_the_lock_of_a_dead_process_is_broken_and_the_workflow_mended(launchpad,
     signature = {"token": "t", "owner": dead.as_dict(), "fw_id": fw_id}
     signature["at"] = launchpad.db.command("hello")["localTime"]
     launchpad.workflows.update_one({}, {"$set": {"locked": signature, f"fw_states.{fw_id}": "WAITING", "state": "FIZZLED"}})
-    started = time.monotonic()
     with launchpad.locked(fw_id):
         assert launchpad.workflows.find_one()["fw_states"][str(fw_id)] == "READY"
-    assert time.monotonic() - started < 5
     assert_consistent(launchpad)
 
 

@@ -251,6 +251,16 @@ def test_mistakes_have_a_number(loop, words, number):
     assert set(loop.priorities().values()) == {None}
 
 
+def test_the_loops_of_two_series_leave_each_other_alone(launchpad):
+    for protocol in ("one", "other"):
+        about = {"material_id": "a", "formula": "MgO", "flow": "electronic", "protocol": protocol}
+        launchpad.add_wf(Workflow([note(protocol)], metadata=about))
+    ranking = Ranking({}, [Ranked("a", {})])
+    look(launchpad, lambda _m: ranking, series={"protocol": "one"}, makes=lambda _flow: True, known=(), first=7)
+    found = launchpad.fireworks.find({}, {"name": 1, "spec._priority": 1})
+    assert {job["name"]: job["spec"].get("_priority") for job in found} == {"one": 7, "other": None}
+
+
 def test_the_plan_needs_no_database(launchpad):
     assert waiting_materials(launchpad, {}, lambda _flow: True, ()) == []
     found = look(launchpad, lambda _m: Ranking({}, []), series={}, makes=lambda _flow: True, known=())

@@ -52,6 +52,14 @@ def test_a_launcher_that_has_looked_ahead_heeds_what_is_raised_and_what_is_lower
     assert [name[0] for name in taken(launchpad)] == [rest[k] for k in (3, 4, 2, 1, 0)]
 
 
+def test_only_the_workflows_of_a_series_change(launchpad):
+    for protocol in ("one", "other"):
+        launchpad.add_wf(Workflow([note(protocol)], metadata={"material_id": "a", "protocol": protocol}))
+    report = set_priorities(launchpad, {"a": 7}, series={"protocol": "one"})
+    assert (report.materials, report.changed) == (1, {"READY": 1})
+    assert priorities(launchpad) == {"one": 7, "other": None}
+
+
 def test_only_what_is_not_done_changes(launchpad):
     launchpad.bulk_add_wfs([of_material("a", 2, _priority=1), of_material("b", 1, _priority=1), of_material("c")])
     launchpad.fireworks.update_one({"name": "a 0"}, {"$set": {"state": "COMPLETED"}})

@@ -165,6 +165,14 @@ class TestQueue:
         assert cases(reconcile(launchpad, Slurm(), worker="other")) == [("launch lost", str(other))]
         assert state_of(launchpad, away) == "RESERVED"
 
+    def test_without_a_name_the_launches_of_two_workers_are_not_judged(self, launchpad, queue, tmp_path):
+        own, _ = reserve(launchpad, tmp_path, "11")
+        others, _ = reserve(launchpad, tmp_path, "12", worker="other cluster")
+        queue(j11="PENDING")
+        found = reconcile(launchpad, Slurm())
+        assert (found.mendings, found.queue, found.asked) == ((), None, 0)
+        assert [state_of(launchpad, fw_id) for fw_id in (own, others)] == ["RESERVED", "RESERVED"]
+
     def test_a_new_launch_is_not_judged_yet(self, launchpad, queue, tmp_path, monkeypatch):
         monkeypatch.setattr(reconciling, "GRACE_SECONDS", 60.0)
         reserve(launchpad, tmp_path, "12")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,24 @@ from farm import MGO, REPOSITORY
 from hibana.core.errors import HibanaError
 from hibana.launch.effort import FACTOR, core_hours
 from hibana.launch.forecast import makespan, read_faults, step_of
+from hibana.launch.launcher import read_fworker
 from hibana.launch.made_crystals import made_crystals, write_crystals
-from hibana.launch.rehearse import read_campaign
+from hibana.launch.rehearse import Stage, read_campaign
 from hibana.structures.identity import make_candidate
 from hibana.structures.reading import ReadStructure
+
+
+@pytest.mark.parametrize("name", ["plain", "a: b # c", 'it\'s "so" {1}', "火花 \\n"])
+def test_the_worker_file_holds_any_path(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (tmp_path / name / "rates.json").write_text("{}")
+    path = Stage(folder).write_worker(seed=3, rates=folder / "rates.json", recordings=None, cores=2)
+    env = read_fworker(str(path)).env
+    words = shlex.split(env["vasp_cmd"])
+    assert words[words.index("--attempts") + 1] == str(folder / "attempts")
+    assert words[words.index("--chaos") + 1] == str(folder / "rates.json")
+    assert env["cores"] == 2
 
 
 def task(points: int, electrons: float, hybrid: bool, steps: int) -> dict:

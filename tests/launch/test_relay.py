@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from farm import FAKE_VASP, MGO, STEPS_OF_MGO, wait_until
 
 from hibana.core.errors import HibanaError
-from hibana.launch.relay import SILENT_VARIABLE, Spool, find_relay
+from hibana.launch.relay import SILENT_VARIABLE, Spool, Watch, find_relay, serve
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -93,6 +94,91 @@ def test_a_folder_of_others_is_refused(tmp_path):
         find_relay(tmp_path / "nobody", 1)
 
 
+def test_a_folder_is_made_for_its_owner_alone(tmp_path):
+    before = os.umask(0o002)
+    try:
+        spool = Spool(tmp_path / "made" / "here")
+    finally:
+        os.umask(before)
+    assert spool.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_that_cannot_be_read_now_is_not_there(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    (spool.folder / "relay.json").mkdir()
+    assert spool.read("relay.json") is None
+
+
+def said(pid, beat):
+    """What a relay says."""
+    return {"host": "node", "pid": pid, "cores": 1, "ends": None, "beat": beat, "notice": False}
+
+
+def test_another_relay_in_its_place_means_that_it_is_gone(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    spool.write("relay.json", said(1, 0))
+    watch = Watch(spool.folder)
+    spool.write("relay.json", said(1, 1))
+    assert watch.look() == (False, False)
+    spool.write("relay.json", said(2, 2))
+    assert watch.look() == (True, False)
+
+
+def test_who_asked_does_not_wait_for_the_answer_of_another_relay(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    spool.write("relay.json", said(1, 0))
+    asked = asking(spool.folder, "true", cwd=tmp_path, **{SILENT_VARIABLE: "3"})
+    wait_until(lambda: spool.names("asked"), 60, "the request")
+    beats = itertools.count()
+
+    def has_ended():
+        spool.write("relay.json", said(2, next(beats)))
+        return asked.poll() is not None
+
+    try:
+        wait_until(has_ended, 60, "the one who asked to give up")
+    finally:
+        asked.kill()
+        asked.wait()
+    assert asked.returncode == 143
+    assert "HIB-252" in (tmp_path / "err").read_text()
+
+
+def test_a_relay_that_is_heard_of_late_is_not_replaced(tmp_path, monkeypatch):
+    """A network file system may show its beat many seconds late."""
+    spool = Spool(tmp_path / "spool")
+    spool.write("relay.json", said(1, 0))
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if sum(slept) > 20:
+            spool.write("relay.json", said(1, 1))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with pytest.raises(HibanaError, match=r"HIB-251.*node"):
+        serve(spool.folder, 1)
+
+
+def test_a_command_in_a_directory_that_is_not_there_does_not_end_the_relay(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    asked = {
+        "command": ["true"],
+        "directory": str(tmp_path / "gone"),
+        "output": os.devnull,
+        "errors": os.devnull,
+        "environment": {},
+    }
+    with serving(spool.folder, "--cores", "1"):
+        find_relay(spool.folder, 60)
+        spool.write("beats/lost", 0)
+        spool.write("asked/lost.json", asked)
+        assert wait_until(lambda: spool.read("answered/lost.json"), 60, "an answer") == {"status": 127}
+        spool.write("beats/next", 0)
+        spool.write("asked/next.json", {**asked, "directory": str(tmp_path)})
+        assert wait_until(lambda: spool.read("answered/next.json"), 60, "an answer") == {"status": 0}
+
+
 def relayed(farm):
     """The farm with a worker file whose vasp_cmd goes through a relay; the relay's folder."""
     spool = farm.folder / "spool"
@@ -117,7 +203,7 @@ def test_a_relay_that_dies_fails_no_run(farm, undisturbed):
     spool = relayed(farm)
     farm.submit(MGO)
     farm.behave(seconds=300)
-    env = {"FAKE_VASP": str(farm.script), "FAKE_VASP_LOG": str(farm.log)}
+    env = {"FAKE_VASP": str(farm.script), "FAKE_VASP_LOG": str(farm.log), SILENT_VARIABLE: "20"}
     farm.env[SILENT_VARIABLE] = "20"
     with serving(spool, "--cores", "1", **env) as relay:
         run = farm.start(*farm.run_command("--relay", spool))
@@ -128,6 +214,7 @@ def test_a_relay_that_dies_fails_no_run(farm, undisturbed):
     assert farm.states()["MgO relax 1"] == "READY"
     assert "FIZZLED" not in farm.states().values()
     farm.behave()
-    with serving(spool, "--cores", "1", **env):
+    farm.env[SILENT_VARIABLE] = "60"
+    with serving(spool, "--cores", "1", **env):  # it waits until the first counts as gone
         farm.run("--relay", spool)
     assert farm.results() == undisturbed

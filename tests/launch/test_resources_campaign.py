@@ -77,6 +77,11 @@ def test_cores_are_those_of_the_job_that_the_queue_made_for_it(launchpad, histor
             "state_history": [*history, {"state": "RUNNING"}],
         }
     )
-    spec = {"_fw_env": {"vasp_cmd": "srun vasp_std", "cores": 3}, "_queueadapter": WANTED}
+    spec = {"_fw_env": {"vasp_cmd": "srun vasp_std", "cores": 3, "threads": 2}, "_queueadapter": WANTED}
     assert run_context(launchpad, spec, 5).cores == cores
     assert run_context(launchpad, {"_fw_env": spec["_fw_env"]}, 5).cores == 3
+    spec["_fw_env"]["vasp_cmd"] = "srun -c {threads} vasp_std"
+    threads = 4 if history else 2
+    context = run_context(launchpad, {**spec, "_queueadapter": {**WANTED, "cpus_per_task": 4}}, 5)
+    assert (context.cores, context.threads, context.vasp_cmd) == (cores, threads, f"srun -c {threads} vasp_std")
+    assert run_context(launchpad, spec, 5).threads == 2

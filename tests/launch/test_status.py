@@ -41,7 +41,7 @@ def fill(database, now):
             "state": "FIZZLED",
             "time_start": "2026-01-01T00:00:00",
             "time_end": "2026-01-01T02:00:00+00:00",
-            "fworker": {"name": "node", "env": {"cores": 4}},
+            "fworker": {"name": "node", "env": {"cores": 4, "threads": 2}},
         }
     )
     for number in range(8):
@@ -123,6 +123,12 @@ def test_a_database_that_is_not_there(tmp_path):
     for verb in ("status", "failures", "cost"):
         said = json.loads(call(path, verb, "--json", code=2))
         assert said["error"]["code"] == "HIB-070"
+
+
+def test_a_launchpad_whose_indexes_fireworks_has_made(launchpad, launchpad_file):
+    launchpad.tuneup()
+    assert "nothing was submitted yet" in call(launchpad_file, "status")
+    assert "nothing failed" in call(launchpad_file, "failures")
 
 
 def test_the_command_prints_what_is_counted(store, launchpad_file, noon):
@@ -251,10 +257,10 @@ def test_cost_by_other_groups(store, by, names):
 def test_launches_that_were_lost_are_told_apart(store, launchpad_file, noon):
     fill(store.database, noon)
     found = cost(store)
-    assert (found.lost_launches, found.lost_core_hours) == (1, 8.0)
+    assert (found.lost_launches, found.lost_core_hours) == (1, 16.0)
     printed = call(launchpad_file, "cost", "--by", "material", "--limit", "3")
     assert "5 more" in printed
-    assert "8.00 core-hours (not part of the sums)" in printed
+    assert "16.00 core-hours (not part of the sums)" in printed
 
 
 # -- cheap ------------------------------------------------------------------------------------------------------------

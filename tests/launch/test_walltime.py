@@ -32,9 +32,25 @@ def slurm(tmp_path, monkeypatch):
         path.chmod(0o755)
         return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "4711"}
 
-    schedulers._end.cache_clear()
-    yield job
-    schedulers._end.cache_clear()
+    monkeypatch.setattr(schedulers, "_ENDS", {})
+    return job
+
+
+def test_an_end_that_is_not_known_is_asked_for_again_and_a_known_one_is_kept(slurm, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    for name, value in slurm("INVALID").items():
+        monkeypatch.setenv(name, value)
+    assert schedulers.time_left() is None
+    slurm("1000")
+    left = schedulers.time_left()
+    assert left == pytest.approx(1000 - 60, abs=5)
+    slurm("5000")
+    assert schedulers.time_left() <= left  # not asked again yet
+    slurm("INVALID")
+    monkeypatch.setattr(schedulers, "ASK_EVERY", -1.0)
+    assert 0 < schedulers.time_left() <= left
+    slurm("5000")
+    assert schedulers.time_left() > left
 
 
 def test_the_nearest_of_three_ends_counts(launchpad, slurm, monkeypatch):

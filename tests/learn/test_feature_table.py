@@ -23,6 +23,7 @@ from hibana.learn.features.parallel import DIED, Outcomes
 from hibana.learn.features.sites import site_features
 from hibana.learn.features.structure import structure_features
 from hibana.learn.features.table import features_of, featurise
+from hibana.learn.spectra.graphs import graphs_of
 
 ROCKSALT = [[0, 0, 0], [0.5, 0.5, 0.5]]
 
@@ -91,6 +92,23 @@ def test_crystal_that_took_its_process_with_it_is_tried_again(oxides, tmp_path, 
     assert featurise(oxides, cache=tmp_path / "cache").failures["a"] == f"structure: {DIED}"
     monkeypatch.setattr(crystals, "work_on", work_on)
     assert "a" not in featurise(oxides, cache=tmp_path / "cache").failures
+
+
+@pytest.mark.parametrize(("error", "kept"), [(ValueError("no neighbours"), True), (TypeError("a slip"), False)])
+def test_only_what_a_crystal_is_to_blame_for_is_kept(oxides, tmp_path, monkeypatch, error, kept):
+    def fail(*_):
+        raise error
+
+    def both():
+        graphs = graphs_of(oxides, 8, cache=tmp_path / "graphs")
+        return featurise(oxides, ("structure",), cache=tmp_path / "cache").failures.get("a", ""), graphs.left_out.get(1, "")
+
+    said = f"{type(error).__name__}: {error}"
+    with monkeypatch.context() as patch:
+        patch.setattr("hibana.learn.features.structure.values_of", fail)
+        patch.setattr("hibana.learn.spectra.graphs.crystal_graph", fail)
+        assert both() == (f"structure: {said}", said)
+    assert both() == ((f"structure: {said}", said) if kept else ("", ""))
 
 
 def test_sites_of_hosts(tmp_path):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from engine_runs import GAMMA_MESH, mgo, write_run
@@ -21,12 +20,10 @@ def call(*arguments, cwd=None, **environment):
     )
 
 
-def test_help_is_quick_and_says_that_this_is_not_vasp(capsys):
+def test_help_imports_nothing_heavy_and_says_that_this_is_not_vasp(capsys):
     program = "import sys; from hibana.rehearsal.main import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     program += "print('HEAVY', [m for m in ('numpy', 'ase', 'gpaw', 'pymatgen') if m in sys.modules])"
-    start = time.process_time()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert time.process_time() - start < 0.5
     assert "NOT VASP" in done.stdout
     assert "example:" in done.stdout
     assert "HEAVY []" in done.stdout

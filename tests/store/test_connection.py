@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -88,12 +87,11 @@ def test_old_tls_keys_are_read(tmp_path):
     }
 
 
-def test_store_down_is_said_within_seconds(tmp_path):
+def test_store_down_is_said(tmp_path):
     path = _write(tmp_path / "lp.yaml", f"host: 127.0.0.1\nport: {free_port()}\nname: x\n")
-    start = time.monotonic()
+    assert StoreAddress.from_launchpad_file(path).client().options.server_selection_timeout <= 5
     with pytest.raises(HibanaError, match="HIB-070"):
         connect(path)
-    assert time.monotonic() - start < 10
 
 
 def test_wrong_password_no_password_and_the_right_one(tmp_path):

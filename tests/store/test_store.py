@@ -224,16 +224,28 @@ def test_the_claim_of_a_dead_process_is_taken_over_at_once(store, dead):
     assert store.task(ADDRESS).energy == -12.0
 
 
+def beat_of(database):
+    return database["claims"].find_one({"_id": ADDRESS})["heartbeat"]
+
+
+def until(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
 def test_a_silent_owner_elsewhere_is_taken_over_after_the_lease(database):
-    patient = Store(database, lease_seconds=1.0)
+    patient, impatient = Store(database), Store(database, lease_seconds=0.2)
     silent = patient.claim(ADDRESS, owner=ELSEWHERE)
+    begun = beat_of(database)
     assert patient.claim(ADDRESS, owner=Owner.here()) is None
-    time.sleep(0.7)
+    time.sleep(0.5)
     assert patient.heartbeat(silent)
-    time.sleep(0.7)
+    assert beat_of(database) >= begun + timedelta(seconds=0.5)
     assert patient.claim(ADDRESS, owner=Owner.here()) is None
-    time.sleep(0.7)
-    assert patient.claim(ADDRESS, owner=Owner.here()).token == 2
+    time.sleep(0.5)
+    assert impatient.claim(ADDRESS, owner=Owner.here()).token == 2
 
 
 def test_an_answer_ends_claiming(store):
@@ -329,20 +341,23 @@ def test_of_several_processes_each_address_is_calculated_by_one(store, launchpad
     assert {number: store.task(f"{number:064d}").energy for number in won} == {number: float(pid) for number, pid in won.items()}
 
 
-def _take_over(path, dead_owner, results):
+def _take_over(path, results, over):
     store = connect(path)
     results.put(store.claim(ADDRESS, owner=Owner.here()) is not None)
-    time.sleep(3)  # live while the others try
+    over.wait()  # live while the others try
 
 
 def test_of_several_processes_one_takes_over(store, launchpad_file, dead):
     store.claim(ADDRESS, owner=dead)
     context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    processes = [context.Process(target=_take_over, args=(launchpad_file, dead, results)) for _ in range(3)]
+    results, over = context.Queue(), context.Event()
+    processes = [context.Process(target=_take_over, args=(launchpad_file, results, over)) for _ in range(3)]
     for process in processes:
         process.start()
-    assert sum(results.get(timeout=60) for _ in processes) == 1
+    try:
+        assert sum(results.get(timeout=60) for _ in processes) == 1
+    finally:
+        over.set()
     for process in processes:
         process.join()
 
@@ -351,15 +366,16 @@ def test_of_several_processes_one_takes_over(store, launchpad_file, dead):
 
 
 def test_heartbeat_keeps_a_claim_and_notices_a_take_over(database):
-    store = Store(database, lease_seconds=1.0)
+    store = Store(database)
     claim = store.claim(ADDRESS, owner=ELSEWHERE)
     with Heartbeat(store.heartbeat, claim, interval=0.2) as heartbeat:
-        time.sleep(1.6)
+        for _ in range(3):
+            last = beat_of(database)
+            assert until(lambda last=last: beat_of(database) > last)
         assert store.claim(ADDRESS, owner=Owner.here()) is None
         assert not heartbeat.lost
         database["claims"].update_one({"_id": ADDRESS}, {"$inc": {"token": 1}})
-        time.sleep(0.6)
-        assert heartbeat.lost
+        assert until(lambda: heartbeat.lost)
 
 
 def test_heartbeat_and_completion_survive_a_restart_of_the_server(tmp_path):

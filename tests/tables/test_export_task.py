@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +17,8 @@ from fireworks.core.rocket_launcher import launch_rocket
 from ruamel.yaml import YAML
 
 from hibana.core.errors import HibanaError
+from hibana.launch.stopping import STOP, Stopped
+from hibana.tables import exporting
 from hibana.tables.exporting import NAME, ExportTask
 from results import material_id
 
@@ -90,6 +94,74 @@ def test_it_gives_way_to_jobs_that_are_ready(campaign, pad, folder) -> None:
     launch(pad, again)
     assert said(pad, again)["state"] == "every job has ended"
     assert len(list((folder / "tables").iterdir())) == 1
+
+
+def test_jobs_that_this_worker_may_not_run_are_waited_for(campaign, pad, folder, monkeypatch) -> None:
+    """The export's worker takes exports only; another ends the job meanwhile."""
+    campaign.complete("MgO")
+    fw_id, other = add(pad), job(pad, _category="vasp")
+    pad.fireworks.update_one({"fw_id": fw_id}, {"$set": {"spec._category": "exports"}})
+    looked = []
+
+    def sleep(_seconds: float) -> None:
+        looked.append(pad.fireworks.find_one({"fw_id": other})["state"])
+        if len(looked) == 3:
+            pad.fireworks.update_one({"fw_id": other}, {"$set": {"state": "COMPLETED"}})
+
+    monkeypatch.setattr(exporting.time, "sleep", sleep)
+    assert launch_rocket(pad, FWorker(category="exports"), fw_id=fw_id)
+    assert said(pad, fw_id)["state"] == "every job has ended"
+    assert looked[:3] == ["READY"] * 3
+
+
+@pytest.mark.parametrize(("others", "then"), [(3, 3), (9, 5), (None, None)])
+def test_it_comes_behind_what_it_gives_way_to(others, then, campaign, pad, folder) -> None:
+    campaign.complete("MgO")
+    fw_id = add(pad)
+    pad.set_priority(fw_id, 5)
+    job(pad, **({} if others is None else {"_priority": others}))
+    launch(pad, fw_id)
+    (again,) = pad.fireworks.find({"state": "READY", "spec._tasks._fw_name": NAME})
+    assert again["spec"].get("_priority") == then
+
+
+def test_it_beats_and_can_be_stopped_until_the_last_command_has_ended(campaign, pad, folder, monkeypatch) -> None:
+    campaign.complete("MgO")
+    inside, seen = set(), []
+
+    @contextlib.contextmanager
+    def within(name):
+        inside.add(name)
+        yield
+        inside.discard(name)
+
+    def watched(function):
+        def call(*args, **options):
+            seen.append((function.__name__, sorted(inside)))
+            return function(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(exporting, "beating", lambda *_: within("beating"))
+    monkeypatch.setattr(STOP, "interruptible", lambda: within("interruptible"))
+    monkeypatch.setattr(exporting, "export", watched(exporting.export))
+    monkeypatch.setattr(exporting, "_run", watched(exporting._run))
+    launch(pad, add(pad))
+    assert seen == [("export", ["beating", "interruptible"]), ("_run", ["beating", "interruptible"])]
+
+
+@pytest.mark.parametrize("end", ["deadline", "notice"])
+def test_it_leaves_at_the_end_of_its_worker_and_when_asked_to_stop(end, campaign, pad, folder, monkeypatch) -> None:
+    campaign.complete("MgO")
+    monkeypatch.setattr(STOP, "interruptible", contextlib.nullcontext)
+    if end == "notice":
+        monkeypatch.setattr(STOP, "_asked", threading.Event())
+        STOP.ask()
+    task = ExportTask(tables=["electronic"], directory="tables", every=0.05)
+    task.launchpad, task.fw_id = pad, add(pad)
+    with pytest.raises(Stopped):
+        task.run_task({"_fw_env": {"deadline": 1.0} if end == "deadline" else {}})
+    assert not (folder / "tables").exists()
 
 
 def test_two_exports_do_not_wait_for_each_other(campaign, pad, folder) -> None:

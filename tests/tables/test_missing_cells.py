@@ -56,6 +56,34 @@ def test_each_way_to_miss_a_number_has_its_code(campaign, tmp_path) -> None:
     assert "band_gap_pbesol" not in codes(there["Al"]), "0 is an answer"
 
 
+def test_a_hybrid_that_a_metal_has_no_run_of_did_not_fail(campaign, tmp_path) -> None:
+    campaign.complete("CdO", **METAL, reasons={"hse06_nsc": "the band run finds a metal"})
+    export(campaign.store, "electronic", tmp_path)
+    found = codes(rows(tmp_path, "electronic")["CdO"])
+    hybrid = [
+        f"{field}_{name}" for name in ("hse06_nsc", "ddh_nsc") for field in ("band_gap", "vbm", "cbm", "direct_gap", "recipe")
+    ]
+    assert {found[name] for name in (*hybrid, "exchange_ratio_ddh", "vbm_p", "hole_mass_average")} == {"metal"}
+
+
+def test_what_a_metal_has_like_others_is_missing_by_its_run(campaign, tmp_path) -> None:
+    failed = {"addresses": {"dos": "d" * 64}, "reasons": {"band": "killed"}, "band_gap_pbesol": None}
+    campaign.complete("Al", **METAL | failed, status="partial")
+    export(campaign.store, "electronic", tmp_path)
+    found = codes(rows(tmp_path, "electronic")["Al"])
+    assert (found["band_gap_pbesol"], found["magnetization"], found["vbm"]) == ("failed", "failed", "metal")
+
+
+def test_a_moment_is_not_looked_for_without_spin_polarisation(campaign, tmp_path) -> None:
+    campaign.complete("MgO")
+    campaign.complete("CdO", **METAL)
+    campaign.complete("NiO", magnetization=0.0)
+    for table in ("electronic", "materials"):
+        export(campaign.store, table, tmp_path / table)
+        found = {formula: codes(row).get("magnetization") for formula, row in rows(tmp_path / table, table).items()}
+        assert found == {"MgO": "not_asked", "CdO": "not_asked", "NiO": None}
+
+
 @pytest.mark.parametrize("name", [name for name in TABLES if name != "oxygen_vacancy"])
 def test_every_missing_number_has_a_code_and_no_other_cell_has_one(name: str, bulk, tmp_path) -> None:
     for formula in ("MgO", "Al"):

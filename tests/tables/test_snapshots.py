@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import stat
 from pathlib import Path
 
@@ -117,6 +118,23 @@ def test_a_kept_snapshot_is_never_written_to_again(campaign, tmp_path) -> None:
     assert second.directory != first.directory
     assert {path.name for path in tmp_path.iterdir()} == {first.directory.name, second.directory.name}
     assert len(pd.read_parquet(first.directory / "electronic.parquet")) == 1
+
+
+def test_the_same_snapshot_of_another_export_that_comes_first_is_taken(campaign, tmp_path, monkeypatch) -> None:
+    campaign.complete("MgO")
+    tmp_path = tmp_path / "tables"
+    rename, others = Path.rename, []
+
+    def late(self, target):
+        if not others:
+            others.append(target)
+            shutil.copytree(self, target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    kept = export(campaign.store, "electronic", tmp_path, keep=True)
+    assert others == [kept.directory]
+    assert [path.name for path in tmp_path.iterdir()] == [kept.directory.name]
 
 
 def test_a_kept_snapshot_that_was_edited_is_told_of(campaign, tmp_path) -> None:

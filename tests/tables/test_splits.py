@@ -14,7 +14,6 @@ from hibana.tables.splits import (
     folds_of,
     grouped_folds,
     leave_one_cluster_out,
-    leave_one_group_out,
     property_range,
     random_folds,
 )
@@ -83,18 +82,6 @@ def test_grouped_folds_are_balanced(groups, k, seed):
     if len(set(groups)) >= k:
         sizes = [len(test) for _, test in grouped_folds(groups, k, seed)]
         assert max(sizes) - min(sizes) <= max(groups.count(group) for group in groups)
-
-
-@given(labels)
-def test_leave_one_group_out(groups):
-    if len(set(texts(groups))) < 2:
-        with pytest.raises(ValueError, match="only one group"):
-            leave_one_group_out(groups)
-        return
-    folds = leave_one_group_out(groups)
-    every_row_once(folds, len(groups))
-    assert len(folds) == len(set(texts(groups)))
-    assert all(len({texts(groups)[i] for i in test}) == 1 for _, test in folds)
 
 
 @given(values, st.floats(0.05, 0.9), st.sampled_from(["top", "bottom"]), st.randoms())

@@ -13,8 +13,10 @@ from test_bulk_tables import run_example
 
 from bulk_results import site
 from hibana.defects.formation import NoEnergy
+from hibana.documents.properties import PropertyDoc
 from hibana.documents.sites import SitesDoc
-from hibana.documents.vacancy import EdgeLike, GateVerdict, SpinChannel, VacancyLevel
+from hibana.documents.vacancy import EdgeLike, GateVerdict, SpinChannel, VacancyDoc, VacancyLevel
+from hibana.tables.columns import Record
 from hibana.tables.export import export
 from hibana.tables.oxygen_vacancy import ELEMENTS
 from hibana.tables.registry import TABLES
@@ -155,6 +157,11 @@ def test_the_error_of_the_alignment_is_the_scatter_of_its_potentials(full, tmp_p
     full.vacancy("MgO", "O1", 1, arrays=alone)
     export(full.store, "oxygen_vacancy", tmp_path / "alone")
     assert rows(tmp_path / "alone")["MgO", "Va_O1_1"]["alignment_error"] is None, "one atom has no scatter"
+
+
+def test_a_vacancy_without_results_has_no_error_of_the_alignment() -> None:
+    column = next(column for column in TABLES["oxygen_vacancy"].columns if column.name == "alignment_error")
+    assert column.read(Record({VacancyDoc: PropertyDoc.model_construct()})) is None
 
 
 def test_levels_have_their_occupations_and_participations(full, tmp_path) -> None:

@@ -68,9 +68,7 @@ def test_ranks_that_survive_their_killed_launcher_are_ended_and_nobody_else(tmp_
     time.sleep(0.2)
     assert [alive(pid) for pid in ranks] == [False, True, True, True, True]
     assert {process.pid for process in processes_of(mark)} == set(ranks[1:])
-    began = time.monotonic()
     assert {process.pid for process in end_processes(mark, grace=0.5)} == set(ranks[1:])
-    assert time.monotonic() - began < 5
     assert not any(alive(pid) for pid in ranks)
     assert all(process.poll() is None for process in bystanders)
     assert end_processes(mark) == []

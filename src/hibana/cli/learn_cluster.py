@@ -67,8 +67,8 @@ def cluster(
     that matter for the target count. Groups are ranked by their target beyond what --against lets expect. How far the groups
     depend on the seed is always stated: read it first.
 
-    Example: hibana learn cluster tables/dielectric -t eps_electronic_avg --log -a band_gap --at-least 2.5 -f composition
-    -f structure -o groups
+    Example: hibana learn cluster tables/materials -t epsilon_electronic_average --log -a band_gap_pbesol --at-least 2.5
+        -f composition -f structure -o groups
     """
     from hibana.learn.clustering.leaves import Forest
     from hibana.learn.clustering.run import Settings

@@ -41,7 +41,7 @@ def generate(
     draws. The folder gets generated.csv, result.json (does the estimate follow the wish? are the formulas like known ones? new?),
     a figure and both models, without pickle. hibana learn substitute makes structures of the formulas.
 
-    Example: hibana learn generate tables/materials -t formation_energy -V -2.5 -n 50 --several lowest -o new
+    Example: hibana learn generate tables/materials -t band_gap_pbesol -V 3 -n 50 -o new
     """
     from hibana.learn.dataset import read_dataset
     from hibana.learn.generation.compounds import read_compounds

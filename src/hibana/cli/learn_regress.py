@@ -62,7 +62,7 @@ def regress(
     the ones to quote; those of rows drawn at random stand beside them. The folder gets result.json, out-of-fold predictions,
     importances, a learning curve, figures, and the models fitted on all rows (without pickle) for hibana learn predict.
 
-    Example: hibana learn regress tables/dielectric -t eps_electronic_avg --log -f composition -f structure -g prototype -o eps
+    Example: hibana learn regress tables/dielectric -t epsilon_electronic_average --log -f composition -g prototype -o eps
     """
     from hibana.learn.dataset import read_dataset
     from hibana.learn.regression.inputs import gather

@@ -67,7 +67,7 @@ def simulate(
 
     Each row is a candidate, and its values are seen only when it has been run. The folder gets result.json, runs.csv, a figure.
 
-    Example: hibana learn simulate tables/dielectric -t band_gap_pbesol --above 3.5 --and eps_electronic_avg:4: -o replay
+    Example: hibana learn simulate tables/materials -t band_gap_pbesol --above 3.5 --and epsilon_electronic_average:4: -o replay
     """
     from hibana.learn.dataset import read_dataset
     from hibana.learn.priority.artefact import write_replay

@@ -89,11 +89,26 @@ def run(
         if summary.stopped:
             errors().print("stopped; hibana run goes on where this one ended", markup=False)
         if summary.counts.get("FIZZLED"):
-            errors().print("some jobs ended with an error: lpad get_fws -s FIZZLED, hibana why MATERIAL", markup=False)
+            errors().print(_ended_with_errors(launchpad), markup=False)
     if summary.stopped:
         raise typer.Exit(INTERRUPTED)
     if summary.counts.get("FIZZLED"):
         raise typer.Exit(FOUND_ERRORS)
+
+
+def _ended_with_errors(launchpad: Path | None) -> str:
+    """What to do about FIZZLED jobs; ``lpad`` is told of a launchpad file that its own search does not find."""
+    import shlex
+
+    from hibana.core.settings import Settings
+
+    named = launchpad or Settings.from_environment().launchpad_file
+    lpad = "lpad" if named is None else f"lpad -l {shlex.quote(str(named))}"
+    hibana = "" if launchpad is None else f" -l {shlex.quote(str(launchpad))}"
+    return (
+        f"some jobs ended with an error: hibana failures{hibana} says what and how to mend it, hibana why MATERIAL{hibana} more "
+        f"of one material; then {lpad} rerun_fws -s FIZZLED and hibana run{hibana} run them again"
+    )
 
 
 def _pack(cores: str, resources: Path | None, *, pin: bool) -> Pack:

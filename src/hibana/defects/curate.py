@@ -114,22 +114,6 @@ def _sites(supercell: HostSupercell, evidence: Evidence) -> tuple[VacancySite, .
     )
 
 
-def build_vacancies(evidence: Evidence) -> tuple[Built, ...]:
-    """A document for each inequivalent site and charge state, sites in their order, charges ascending; none for no host.
-
-    Parameters
-    ----------
-    evidence
-        With the runs under ``vacancy-<full name>``, answered or not.
-    """
-    supercell = host_supercell(evidence)
-    if isinstance(supercell, NoHost):
-        return ()
-    host = host_of(evidence, supercell)
-    alignment = core_alignment(evidence, host.edges)
-    return tuple(aligned(build_vacancy(evidence, host, found), alignment) for found in analyses(evidence, host))
-
-
 def build_chemical_potentials(evidence: Evidence, potentials: ChemicalPotentials | None = None) -> Built:
     """The chemical potentials of a host's elements; a host that is not stable is an answer, its limits are missing.
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hibana.defects.correction import Correction, NoCorrection
 from hibana.defects.run import DefectRun
-from hibana.documents.chemical_potentials import OxygenReferences
 from hibana.documents.crystal import Crystal
 from hibana.documents.vacancy import EdgeSource, LeftOutKind
 
@@ -103,10 +102,6 @@ class FormationEnergy:
         exchanged = sum(number * potentials.get(element, 0.0) for element, number in self.removed.items())
         uncorrected = self.defect - self.perfect + self.reservoir + self.band_edge
         return uncorrected + self.correction + exchanged + self.charge * fermi
-
-    def with_standard(self, element: str, energy: float) -> FormationEnergy:
-        """The same with another energy of an element in its standard state, eV/atom."""
-        return replace(self, standard={**self.standard, element: energy})
 
     @property
     def terms(self) -> dict[str, float]:
@@ -227,12 +222,6 @@ def _problem(charge: int, perfect: DefectRun, defect: DefectRun, expected: Mappi
 
 def _atoms(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {element}" for element, number in numbers.items()) or "nothing"
-
-
-def by_other_oxygen(energy: FormationEnergy, oxygen: OxygenReferences) -> FormationEnergy | None:
-    """A formation energy by the reference of oxygen that is not used; None where that cannot be had."""
-    other = oxygen.of(oxygen.other)
-    return None if other is None else energy.with_standard("O", other)
 
 
 def vbm_from_core(vbm: float, site_potential: float, zero: float = 0.0) -> float:

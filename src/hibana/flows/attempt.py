@@ -378,13 +378,13 @@ def _edges_of_stage(directory: Path, stage: str) -> BandEdges | None:
 def _machine(context: RunContext, past: Past, directory: Path, started: datetime) -> Machine:
     """Where, when, how long; cost is summed over the parts."""
     finished = datetime.now(UTC)
-    spent = context.cores * (finished - started).total_seconds() / 3600
+    spent = context.cores_in_use * (finished - started).total_seconds() / 3600
     return Machine(
         host=socket.gethostname(),
         directory=str(directory),
         started=datetime.fromisoformat(past.started) if past.started else started,
         finished=finished,
-        cores=context.cores,
+        cores=context.cores_in_use,
         core_hours=past.core_hours + spent,
     )
 

@@ -31,7 +31,9 @@ class RunContext:
     vasp_cmd
         How the code is started, for instance ``srun vasp_std``; None on a worker that only decides and collects.
     cores
-        Cores the command uses: for KPAR and for core-hours.
+        MPI processes of the command: for KPAR.
+    threads
+        Threads of each; a run costs the core-hours of all of them.
     walltime
         Seconds this job may take from now on; the code is stopped cleanly before. None for no limit.
     worker
@@ -50,12 +52,18 @@ class RunContext:
     store: Store
     vasp_cmd: str | None = None
     cores: int = 1
+    threads: int = 1
     walltime: float | None = None
     worker: str = "local"
     launch_id: int | None = None
     poll_seconds: float = 5.0
     notice: threading.Event = field(default_factory=threading.Event, compare=False)
     begun: float = field(default_factory=time.monotonic, init=False)
+
+    @property
+    def cores_in_use(self) -> int:
+        """Cores that a run costs: processes times threads."""
+        return self.cores * self.threads
 
     @property
     def time_left(self) -> float | None:

@@ -39,7 +39,7 @@ def under_way(context: RunContext, calculation: Calculation, directory: Path, ma
         "directory": str(directory),
         "machine": machine_id(),
         "mark": mark,
-        "cores": context.cores,
+        "cores": context.cores_in_use,
         "begun": datetime.now(UTC).isoformat(),
         "past": calculation.past.plain(),
     }

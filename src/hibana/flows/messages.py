@@ -110,7 +110,9 @@ class Answer(Message):
             Its name, for the reason.
         """
         if output is None:
-            return cls(status="failed", reason=f"{what} ended with an error (lpad get_fws -s FIZZLED)")
+            return cls(
+                status="failed", reason=f"{what} ended with an error (hibana why MATERIAL says more; lpad get_fws -s FIZZLED)"
+            )
         return cls.model_validate(output)
 
 

@@ -22,7 +22,10 @@ RESOURCES, N_ATOMS, QUEUE = "resources", "n_atoms", "_queueadapter"
 MAX_ATOMS = "max_atoms"
 """Key of a row: the largest cell that it is for."""
 
-COUNTS = ("nodes", "ntasks_per_node", "ntasks", "cpus_per_task", "nnodes", "ppnode")
+THREADS = "cpus_per_task"
+"""Key of a row: threads of each process."""
+
+COUNTS = ("nodes", "ntasks_per_node", "ntasks", THREADS, "nnodes", "ppnode")
 """Keys of queue adapters that are numbers of something."""
 
 WALLTIME = re.compile(r"\d+(-\d{1,2})?(:\d{1,2}){1,2}")
@@ -125,3 +128,9 @@ def cores_of(spec: Mapping[str, Any]) -> int | None:
         if tasks in queue:
             return int(queue.get(nodes, 1)) * int(queue[tasks])
     return None
+
+
+def threads_of(spec: Mapping[str, Any]) -> int | None:
+    """Threads of each MPI process of that job (``cpus_per_task``); None where its spec does not say how many."""
+    threads = (spec.get(QUEUE) or {}).get(THREADS)
+    return None if threads is None else int(threads)

@@ -149,13 +149,14 @@ def _order(item: Cost, by: By) -> tuple[float, str]:
 
 def _lost(store: Store) -> Iterable[float]:
     """Core-hours of the launches that ended with an error or were lost."""
-    fields = {"time_start": 1, "time_end": 1, "fworker.env.cores": 1}
+    fields = {"time_start": 1, "time_end": 1, "fworker.env.cores": 1, "fworker.env.threads": 1}
     for launch in store.database["launches"].find({"state": "FIZZLED"}, fields):
         begin, end = launch.get("time_start"), launch.get("time_end")
         if not begin or not end:
             continue
-        cores = ((launch.get("fworker") or {}).get("env") or {}).get("cores") or 1
-        yield float(cores) * max((_moment(end) - _moment(begin)).total_seconds(), 0.0) / 3600
+        env = (launch.get("fworker") or {}).get("env") or {}
+        cores = float(env.get("cores") or 1) * float(env.get("threads") or 1)
+        yield cores * max((_moment(end) - _moment(begin)).total_seconds(), 0.0) / 3600
 
 
 def _moment(text: str) -> datetime:

@@ -164,11 +164,6 @@ class Counters:
         found = self._entries(name).find({"causes": {"$in": wanted}}, {"_id": 1}).limit(limit)
         return [entry["_id"] for entry in found]
 
-    def sweep_all(self) -> None:
-        """Go round all documents once."""
-        for source in self.sources.values():
-            self._retry(source, lambda state, source=source: self._sweep_round(source, state))  # type: ignore[misc]
-
     # -- one source ---------------------------------------------------------------------------------------------------
 
     def _fold(self, source: Source, say: Callable[[str, int], None], *, sweeps: bool) -> Standing:
@@ -281,14 +276,6 @@ class Counters:
             factor = 2.0 if len(documents) < SWEEP_TARGET / 2 else 0.5 if len(documents) > SWEEP_TARGET else 1.0
             width = min(max(width * factor, NARROWEST), WIDEST)
         self._commit(source, state, sweep_at=None if is_last else end, sweep_width=width)
-
-    def _sweep_round(self, source: Source, state: _State) -> _State:
-        self._commit(source, state, sweep_at=None)
-        while state.first is not None:
-            self._sweep(source, state)
-            if state.sweep_at is None:
-                break
-        return state
 
     # -- reading and writing ------------------------------------------------------------------------------------------
 

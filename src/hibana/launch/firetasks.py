@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from hibana.core.errors import HibanaError
 from hibana.core.settings import Settings
 from hibana.flows.context import RunContext, use_context
 from hibana.flows.errors import NO_TIME_LEFT
-from hibana.flows.resources import RESOURCES, cores_of
+from hibana.flows.resources import RESOURCES, cores_of, threads_of
 from hibana.launch.beats import beating
 from hibana.launch.errors import BAD_WORKER, NO_LAUNCHPAD_IN_TASK
 from hibana.launch.notice import heeding
@@ -145,32 +146,34 @@ def job_store(launchpad: LaunchPad) -> JobStore:
     from maggma.stores import MongoStore
 
     collection = launchpad.db[JOB_OUTPUTS]
-    collection.create_index([("uuid", ASCENDING), ("index", DESCENDING)])
+    patiently(lambda: collection.create_index([("uuid", ASCENDING), ("index", DESCENDING)]))
     return JobStore(MongoStore.from_collection(collection))
 
 
 def run_context(launchpad: LaunchPad, fw_spec: Mapping[str, Any], fw_id: int) -> RunContext:
     """Context of a job: the launchpad's database, and what the fworker file and the environment say of this worker.
 
-    In a job that the queue made for this Firework (``qlaunch -r``) the cores are those of its ``_queueadapter``.
+    In a job that the queue made for this Firework (``qlaunch -r``) cores and threads are those of its ``_queueadapter``.
 
     Raises
     ------
     HibanaError
-        HIB-113 if cores or walltime of the fworker file are no positive numbers.
+        HIB-113 if cores, threads or walltime of the fworker file are no positive numbers.
     """
     from hibana.store.store import Store
 
     env = fw_spec.get("_fw_env") or {}
     running = {"fw_id": fw_id, "state": "RUNNING"}
     fields = {"launch_id": 1, "fworker.name": 1, "state_history": 1}
-    launch = launchpad.launches.find_one(running, fields, sort=[("launch_id", DESCENDING)]) or {}
-    own = cores_of(fw_spec) if _was_reserved(launch) else None
-    cores = own or int(_positive(env, CORES) or 1)
+    launch = patiently(lambda: launchpad.launches.find_one(running, fields, sort=[("launch_id", DESCENDING)])) or {}
+    own = fw_spec if _was_reserved(launch) else {}
+    cores = cores_of(own) or int(_positive(env, CORES) or 1)
+    threads = threads_of(own) or int(_positive(env, THREADS) or 1)
     return RunContext(
         store=Store(launchpad.db),
-        vasp_cmd=filled(env.get(VASP_CMD) or Settings.from_environment().vasp_cmd, env, cores),
+        vasp_cmd=filled(env.get(VASP_CMD) or Settings.from_environment().vasp_cmd, {**env, THREADS: threads}, cores),
         cores=cores,
+        threads=threads,
         walltime=remaining_walltime(_positive(env, WALLTIME), _positive(env, DEADLINE), time_left()),
         worker=str((launch.get("fworker") or {}).get("name", "worker")),
         launch_id=launch.get("launch_id"),
@@ -243,13 +246,11 @@ def _workflows(flows: list[Flow | None], launchpad: LaunchPad, fw_id: int, spec:
     """Workflows of the flows that are not yet part of the Firework's workflow: a job that is run again adds nothing twice."""
     from hibana.launch.workflows import JOB, job_key, to_workflow
 
-    made = []
-    for flow in flows:
-        if flow is None:
-            continue
+    def is_there(flow: Flow) -> bool:
         keys = [job_key(job.uuid, job.index) for job, _ in flow.iterflow()]
         workflow = launchpad.workflows.find_one({"nodes": fw_id}, {"nodes": 1}) or {}
         there = {"fw_id": {"$in": workflow.get("nodes", [])}, f"spec.{JOB}": {"$in": keys}}
-        if launchpad.fireworks.find_one(there, {"fw_id": 1}) is None:
-            made.append(to_workflow(flow, spec=spec))
-    return made
+        return launchpad.fireworks.find_one(there, {"fw_id": 1}) is not None
+
+    asked = [flow for flow in flows if flow is not None]
+    return [to_workflow(flow, spec=spec) for flow in asked if not patiently(partial(is_there, flow))]

@@ -201,7 +201,7 @@ def read_fworker(path: str | None, deadline: float | None = None) -> FWorker:
 
 def is_active(launchpad: HibanaLaunchPad) -> bool:
     """Whether something runs, after which there may be more to run; what waits in a queue is not waited for."""
-    return launchpad.fireworks.find_one({"state": "RUNNING"}, {"_id": 1}) is not None
+    return launchpad.p_fireworks.one({"state": "RUNNING"}, {"_id": 1}) is not None
 
 
 def _launch_one(launchpad: HibanaLaunchPad, fworker: FWorker, directory: Path, fw_id: int | None = None) -> bool:

@@ -202,7 +202,7 @@ def look(
     changes = _changes(materials, ranking, wanted, log)
     if log is not None and not dry_run:
         log.append([{"at": at.isoformat(), **ranking.about, **change.as_dict()} for change in changes])
-    report = None if dry_run or not wanted else set_priorities(launchpad, wanted)
+    report = None if dry_run or not wanted else set_priorities(launchpad, wanted, series=series)
     n_begun = sum(item.has_begun for item in materials)
     return Round(at, ranking.about, len(materials), n_begun, changes, report, dry_run)
 

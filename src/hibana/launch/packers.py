@@ -19,7 +19,7 @@ from hibana.launch.experience import Experience
 from hibana.launch.firetasks import CORES
 from hibana.launch.launcher import Assignment, Orders
 from hibana.launch.launchpad import worker_query
-from hibana.launch.packing import PATIENCE_SECONDS, Choice, Room, Waiting, waiting
+from hibana.launch.packing import PATIENCE_SECONDS, Choice, Ready, Room, Waiting, waiting
 
 if TYPE_CHECKING:
     from fireworks import FWorker
@@ -187,10 +187,10 @@ class Packers(Crew):
 
     # -- choosing -----------------------------------------------------------------------------------------------------
 
-    def _waiting(self) -> list[Waiting]:
+    def _waiting(self) -> Ready:
         return waiting(self._launchpad, self._query, self._rows, self._default)
 
-    def _next(self, ready: list[Waiting]) -> Waiting | None:
+    def _next(self, ready: Ready) -> Waiting | None:
         now = time.monotonic()
         self._refused = {fw_id: until for fw_id, until in self._refused.items() if until > now}
         left = None if self.orders.deadline is None else self.orders.deadline - time.time()
@@ -212,7 +212,7 @@ class Packers(Crew):
             self._experience.refresh()
             self._learned = time.monotonic()
         cost = self._experience.core_seconds(item.stage, item.n_atoms)
-        return None if cost is None else cost / item.size.processes
+        return None if cost is None else cost / item.size.cores
 
     # -- launchers ----------------------------------------------------------------------------------------------------
 

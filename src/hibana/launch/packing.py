@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from fireworks.fw_config import SORT_FWS
@@ -13,12 +14,16 @@ from pymongo import ASCENDING, DESCENDING
 from hibana.flows.resources import N_ATOMS, QUEUE, RESOURCES, Rows, cores_of, queue_of
 from hibana.launch.stages import stage_of_job
 from hibana.launch.workflows import JOB
+from hibana.store.patience import patiently
 
 if TYPE_CHECKING:
     from hibana.launch.launchpad import HibanaLaunchPad
 
 LOOK = 500
-"""So many fireworks that are ready are looked at, those of the highest priority."""
+"""So many fireworks that are ready are looked at, those of the highest priority; more only while none of them may be begun."""
+
+LOOK_ON_SECONDS = 60.0
+"""Where nothing that is ready may be begun, only the first are looked at for so long."""
 
 PATIENCE_SECONDS = 1800.0
 """A run that was passed over for so long by smaller ones of its priority gets the next cores that become free."""
@@ -79,7 +84,33 @@ class Waiting:
         return stage_of_job(self.name, self.name.partition(" ")[0])
 
 
-def waiting(launchpad: HibanaLaunchPad, query: Mapping[str, Any], rows: Rows | None, default: int) -> list[Waiting]:
+class Ready:
+    """What is ready to run, read as far as it is looked at, and once.
+
+    Parameters
+    ----------
+    read
+        Reads the next :data:`LOOK` behind so many.
+    """
+
+    def __init__(self, read: Callable[[int], list[Waiting]]) -> None:
+        self._read = read
+        self._found: list[Waiting] = []
+        self._is_whole = False
+
+    def __iter__(self) -> Iterator[Waiting]:
+        place = 0
+        while place < len(self._found) or not self._is_whole:
+            if place == len(self._found):
+                more = self._read(place)
+                self._found += more
+                self._is_whole = len(more) < LOOK
+            else:
+                yield self._found[place]
+                place += 1
+
+
+def waiting(launchpad: HibanaLaunchPad, query: Mapping[str, Any], rows: Rows | None, default: int) -> Ready:
     """What is ready to run, the highest priority first.
 
     Parameters
@@ -97,8 +128,13 @@ def waiting(launchpad: HibanaLaunchPad, query: Mapping[str, Any], rows: Rows | N
     order: list[tuple[str, int]] = [("spec._priority", DESCENDING)]
     if SORT_FWS.upper() in ("FIFO", "FILO"):
         order.append(("created_on", ASCENDING if SORT_FWS.upper() == "FIFO" else DESCENDING))
-    found = launchpad.p_fireworks.all({**query, "state": "READY"}, dict.fromkeys(names, 1), order, LOOK)
-    return [_waiting(document, rows, default) for document in found]
+    ready, fields = {**query, "state": "READY"}, dict.fromkeys(names, 1)
+
+    def read(behind: int) -> list[Waiting]:
+        found = patiently(lambda: list(launchpad.fireworks.find(ready, fields, sort=order, skip=behind, limit=LOOK)))
+        return [_waiting(document, rows, default) for document in found]
+
+    return Ready(read)
 
 
 def _waiting(document: Mapping[str, Any], rows: Rows | None, default: int) -> Waiting:
@@ -177,8 +213,9 @@ class Choice:
         self._expected = expected
         self._patience = patience
         self._passed_over: dict[int, float] = {}
+        self._look_on = float("-inf")
 
-    def next(self, ready: Sequence[Waiting], room: Room, busy: Collection[int]) -> Waiting | None:
+    def next(self, ready: Iterable[Waiting], room: Room, busy: Collection[int]) -> Waiting | None:
         """The firework to start now; None if none may be.
 
         A run that needs more cores than the allocation has, or more time than is left of it, is left to others. Of the rest only
@@ -194,12 +231,9 @@ class Choice:
         busy
             Fireworks that were begun already, or that others took.
         """
-        there = [item for item in ready if item.fw_id not in busy]
-        if room.desks > 0 and (light := next((item for item in there if item.size is None), None)) is not None:
+        light, possible = self._look(ready, room, busy)
+        if light is not None or not possible:
             return light
-        possible = self._possible(there, room)
-        if not possible:
-            return None
         top = [(item, cores) for item, cores in possible if item.priority == possible[0][0].priority]
         fitting = [(item, cores) for item, cores in top if cores <= room.free]
         passed_over = self._note([(item, cores) for item, cores in top if cores > room.free])
@@ -208,9 +242,27 @@ class Choice:
         chosen, _ = max(fitting, key=lambda pair: pair[1])
         return chosen
 
+    def _look(
+        self, ready: Iterable[Waiting], room: Room, busy: Collection[int]
+    ) -> tuple[Waiting | None, list[tuple[Waiting, int]]]:
+        """The first job that calculates nothing, if there is a desk, else the runs that are possible; on as far as needed."""
+        self.too_large, self.too_long = set(), set()
+        coming, seen = iter(ready), 0
+        while page := list(islice(coming, LOOK)):
+            seen += len(page)
+            there = [item for item in page if item.fw_id not in busy]
+            if room.desks > 0 and (light := next((item for item in there if item.size is None), None)) is not None:
+                return light, []
+            if possible := self._possible(there, room):
+                return None, possible
+            if time.monotonic() < self._look_on:
+                return None, []
+        if seen > LOOK:
+            self._look_on = time.monotonic() + LOOK_ON_SECONDS
+        return None, []
+
     def _possible(self, there: Iterable[Waiting], room: Room) -> list[tuple[Waiting, int]]:
         found = []
-        self.too_large, self.too_long = set(), set()
         for item in there:
             if item.size is None:
                 continue

@@ -64,8 +64,10 @@ class PriorityReport:
         return asdict(self)
 
 
-def set_priorities(launchpad: LaunchPad, priorities: Mapping[str, int], *, dry_run: bool = False) -> PriorityReport:
-    """Set the priorities of materials, in all their workflows, for what is not done yet.
+def set_priorities(
+    launchpad: LaunchPad, priorities: Mapping[str, int], *, series: Mapping[str, Any] | None = None, dry_run: bool = False
+) -> PriorityReport:
+    """Set the priorities of materials, in all their workflows or those of a series, for what is not done yet.
 
     It may be called while launchers run, and by several at once: the last one counts. What a running job adds later has the
     new priority too.
@@ -76,20 +78,24 @@ def set_priorities(launchpad: LaunchPad, priorities: Mapping[str, int], *, dry_r
         A LaunchPad of any class.
     priorities
         material_id to priority; higher is earlier, and any number is earlier than none.
+    series
+        Fields of the workflows that are meant (``protocol``, ``protocol_version``, ``calculator``); None for all workflows.
     dry_run
         Count what would change and write nothing.
     """
     patiently(lambda: launchpad.workflows.create_index(MATERIAL, sparse=True))
     report, changed = PriorityReport(dry_run=dry_run), Counter[str]()
     for batch in _batches(priorities):
-        _set_batch(launchpad, batch, report, changed)
+        _set_batch(launchpad, batch, {f"metadata.{name}": value for name, value in (series or {}).items()}, report, changed)
     report.changed = dict(sorted(changed.items()))
     return report
 
 
-def _set_batch(launchpad: LaunchPad, batch: Mapping[str, int], report: PriorityReport, changed: Counter[str]) -> None:
+def _set_batch(
+    launchpad: LaunchPad, batch: Mapping[str, int], only: Mapping[str, Any], report: PriorityReport, changed: Counter[str]
+) -> None:
     for number in range(PASSES):
-        nodes = _nodes(launchpad, batch)
+        nodes = _nodes(launchpad, batch, only)
         waiting = _waiting(launchpad, [node for of_one in nodes.values() for node in of_one])
         wrong = {
             material_id: found
@@ -107,9 +113,9 @@ def _set_batch(launchpad: LaunchPad, batch: Mapping[str, int], report: PriorityR
         _write(launchpad, batch, wrong)
 
 
-def _nodes(launchpad: LaunchPad, batch: Mapping[str, int]) -> dict[str, list[int]]:
-    """Fireworks of each material that has any."""
-    query, fields = {MATERIAL: {"$in": list(batch)}}, {MATERIAL: 1, "nodes": 1}
+def _nodes(launchpad: LaunchPad, batch: Mapping[str, int], only: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Fireworks of each material that has any, in the workflows that are meant."""
+    query, fields = {**only, MATERIAL: {"$in": list(batch)}}, {MATERIAL: 1, "nodes": 1}
     nodes: dict[str, list[int]] = {}
     for workflow in patiently(lambda: list(launchpad.workflows.find(query, fields))):
         nodes.setdefault(workflow["metadata"]["material_id"], []).extend(workflow["nodes"])

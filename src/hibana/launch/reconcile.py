@@ -10,6 +10,7 @@ because results count by their fencing token.
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ GRACE_SECONDS = 60.0
 
 SUSPECT_BEATS = 1.5
 """A launch whose job is gone from the queue is lost when it has missed this many beats."""
+
+LOG = logging.getLogger(__name__)
 
 Case = Literal["launch lost", "state behind", "lock", "half-added workflow", "claim", "not mended"]
 
@@ -123,7 +126,8 @@ def reconcile(
         The queue of this site; None where there is none: then heartbeats and processes decide.
     worker
         Name of this site's worker (``name`` of my_fworker.yaml): the queue is asked about its launches only. None: about all
-        whose folder is here.
+        whose folder is here, unless they are of several workers: two clusters may share a folder, and their queues know
+        nothing of each other.
     stale_after
         Seconds without a ping after which a launch that has no heartbeat is lost.
     dry_run
@@ -173,7 +177,15 @@ class _QueueView:
         fields = dict.fromkeys(("state_history", "heartbeat", "launch_dir", "fworker.name"), 1)
         found = launchpad.p_launches.all({"state": {"$in": ["RESERVED", "RUNNING"]}}, fields)
         empty = cls(scheduler.kind, worker)
-        ids = tuple(sorted({job for launch in found if (job := empty.job_of(launch)) is not None}))
+        known = [(job, launch) for launch in found if (job := empty.job_of(launch)) is not None]
+        workers = {str((launch.get("fworker") or {}).get("name")) for _, launch in known}
+        if worker is None and len(workers) > 1:
+            LOG.warning(
+                "launches of several workers are here (%s); the queue is asked only with a worker file",
+                ", ".join(sorted(workers)),
+            )
+            return cls()
+        ids = tuple(sorted({job for job, _ in known}))
         return cls(scheduler.kind, worker, empty.at, ids, scheduler.job_states(ids))
 
     def job_of(self, launch: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -240,9 +241,8 @@ class Stage:
         words += ["--chaos", str(rates.resolve())] if rates else []
         words += ["--recordings", str(recordings.resolve())] if recordings else []
         path = self.folder / "my_fworker.yaml"
-        path.write_text(
-            f"name: rehearsal\ncategory: ''\nquery: '{{}}'\nenv:\n  vasp_cmd: {shlex.join(words)}\n  cores: {cores}\n"
-        )
+        command = json.dumps(shlex.join(words), ensure_ascii=False)  # YAML, quoted: a path may hold anything
+        path.write_text(f"name: rehearsal\ncategory: ''\nquery: '{{}}'\nenv:\n  vasp_cmd: {command}\n  cores: {cores}\n")
         return path
 
 

@@ -50,6 +50,9 @@ HANDED_ON = ("OMP_NUM_THREADS", "HIBANA_RUN")
 GONE = 143
 """Exit status where the command was ended, or the relay is gone."""
 
+NOT_BEGUN = 127
+"""Exit status where the command cannot be begun, in a directory that is not there for instance."""
+
 FOLDERS = ("asked", "beats", "stop", "answered")
 
 
@@ -75,6 +78,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder).absolute()
         try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for name in FOLDERS:
                 (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
             about = self.folder.stat()
@@ -91,10 +95,10 @@ class Spool:
         new.replace(path)
 
     def read(self, name: str) -> Any:
-        """Content of a file; None if it is not there."""
+        """Content of a file; None if it is not there, or cannot be read now, as a file replaced on a network file system."""
         try:
             return json.loads((self.folder / name).read_text())
-        except FileNotFoundError:
+        except OSError:
             return None
 
     def names(self, folder: str) -> set[str]:
@@ -168,6 +172,41 @@ def find_relay(folder: Path, wait: float) -> Relay:
     raise NO_RELAY.error(f"none has been heard of in {wait:.0f} s", where=spool.folder)
 
 
+class First:
+    """Hears the relay that serves a folder now; one that takes its place knows nothing of what this one was asked for.
+
+    Parameters
+    ----------
+    spool
+        The folder.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._listener = Listener()
+        self._relay: tuple[Any, Any] | None = None
+        self.said: dict[str, Any] = {}
+        """What it said last."""
+        self.is_replaced = False
+        """Whether another serves the folder."""
+        self._hear()
+
+    def is_silent(self, share: float = 1.0) -> bool:
+        """Whether it has not been heard of for too long, or for a share of that."""
+        self._hear()
+        return self._listener.is_silent(self.said.get("beat"), share)
+
+    def _hear(self) -> None:
+        now = self._spool.read("relay.json")
+        if now is None:
+            return
+        relay = now.get("host"), now.get("pid")
+        self._relay = self._relay or relay
+        self.is_replaced = relay != self._relay
+        if not self.is_replaced:
+            self.said = now
+
+
 class Watch:
     """Looks after the relay of a folder.
 
@@ -179,16 +218,16 @@ class Watch:
 
     def __init__(self, folder: Path) -> None:
         self._spool = Spool(folder)
-        self._listener = Listener()
+        self._first = First(self._spool)
 
     def look(self) -> tuple[bool, bool]:
         """Whether the relay is gone, and whether the queue has given notice.
 
         It is known here before those who wait for answers give up: a command that ended with the relay has not failed.
         """
-        now = self._spool.read("relay.json") or {}
-        gone = self._listener.is_silent(now.get("beat"), share=0.5) or bool(now.get("ended"))
-        return gone, bool(now.get("notice"))
+        is_silent = self._first.is_silent(share=0.5)
+        now = self._first.said
+        return is_silent or self._first.is_replaced or bool(now.get("ended")), bool(now.get("notice"))
 
 
 def _relay(content: dict[str, Any]) -> Relay:
@@ -214,6 +253,7 @@ def ask(folder: Path, command: Sequence[str]) -> int:
         The command's exit status.
     """
     spool, request = Spool(folder), uuid.uuid4().hex
+    relay = First(spool)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
@@ -227,7 +267,7 @@ def ask(folder: Path, command: Sequence[str]) -> int:
     }
     spool.write(f"asked/{request}.json", asked)
     try:
-        return _wait(spool, request, stop)
+        return _wait(spool, request, relay, stop)
     finally:
         if request in spool.names("answered"):
             spool.forget(request)
@@ -239,19 +279,19 @@ def _file_of(descriptor: int) -> str:
     return str(path) if path.is_file() else os.devnull
 
 
-def _wait(spool: Spool, request: str, stop: threading.Event) -> int:
-    listener, beaten, beat, until = Listener(), time.monotonic(), 0, float("inf")
+def _wait(spool: Spool, request: str, relay: First, stop: threading.Event) -> int:
+    beaten, beat, until = time.monotonic(), 0, float("inf")
     while time.monotonic() < until:
-        if request in spool.names("answered"):
-            return int(spool.read(f"answered/{request}.json")["status"])
+        answer = spool.read(f"answered/{request}.json") if request in spool.names("answered") else None
+        if answer is not None:
+            return int(answer["status"])
         if stop.is_set() and until == float("inf"):
             spool.write(f"stop/{request}", True)
             until = time.monotonic() + STOP_SECONDS
         if time.monotonic() - beaten > BEAT_SECONDS:
             beat, beaten = beat + 1, time.monotonic()
             spool.write(f"beats/{request}", beat)
-        relay = spool.read("relay.json") or {}
-        if listener.is_silent(relay.get("beat")):
+        if relay.is_silent():
             sys.stderr.write(f"{NO_RELAY.code} {NO_RELAY.title}: {spool.folder}\n")
             return GONE
         time.sleep(LOOK_SECONDS)
@@ -314,15 +354,20 @@ def serve(folder: Path, cores: int, timeout: float | None = None) -> None:
 
 
 def _refuse_second(spool: Spool) -> None:
+    """Wait until a relay that did not say its end is heard of, or has been silent for as long as it takes to count as gone."""
     before = spool.read("relay.json")
     if before is None or before.get("ended"):
         return
-    time.sleep(4 * LOOK_SECONDS)
-    now = spool.read("relay.json")
-    if now["beat"] != before["beat"]:
-        raise BAD_SPOOL.error(
-            f"a relay on {now['host']} serves it already", where=spool.folder, fix="Give each relay its own folder."
-        )
+    deadline = time.monotonic() + silent_seconds() / 2
+    while time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        now = spool.read("relay.json") or before
+        if now.get("ended"):
+            return
+        if now["beat"] != before["beat"]:
+            raise BAD_SPOOL.error(
+                f"a relay on {now['host']} serves it already", where=spool.folder, fix="Give each relay its own folder."
+            )
 
 
 def _look(spool: Spool, running: dict[str, _Command], done: set[str]) -> None:
@@ -338,7 +383,12 @@ def _look(spool: Spool, running: dict[str, _Command], done: set[str]) -> None:
         for command in running.values():
             if command.directory == content["directory"]:
                 _end(command)
-        running[request] = _begin(content)
+        try:
+            running[request] = _begin(content)
+        except OSError as error:
+            sys.stderr.write(f"{' '.join(content['command'])} in {content['directory']} cannot be begun: {error}\n")
+            done.add(request)
+            spool.write(f"answered/{request}.json", {"status": NOT_BEGUN})
     for request, command in list(running.items()):
         if request in stops or command.listener.is_silent(spool.read(f"beats/{request}")):
             _end(command)

@@ -2,7 +2,7 @@
 
 Slurm, PBS (OpenPBS, PBS Pro, Torque and Slurm's wrappers), Grid Engine (SGE, AGE, UGE) and Fujitsu's PJM (Fugaku). Only the
 commands every user may call are used, as they are found on PATH. What a queue does not answer, or answers in words that are not
-understood, is unknown: nobody is given up because a queue was busy.
+understood, is unknown, and a job in a state with an unknown name runs: nobody is given up because a queue was busy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import ClassVar, Literal
 from xml.etree import ElementTree
 
@@ -149,8 +148,8 @@ class Pbs(Scheduler):
         rows = [self.LINE.match(line) for line in text.splitlines()]
         found: dict[str, JobState] = {}
         for row in rows:
-            if row is not None and row[2] in self.STATES:
-                found[row[1]] = _livelier(found.get(row[1]), self.STATES[row[2]])
+            if row is not None:
+                found[row[1]] = _livelier(found.get(row[1]), self.STATES.get(row[2], "running"))
         return found if found or not _rows_below_rule(text) else None
 
     def seconds_left(self) -> float | None:
@@ -229,8 +228,7 @@ class Pjm(Scheduler):
             return None
         found: dict[str, JobState] = {}
         for number, state, _ in self._rows(text):
-            if state in self.STATES:
-                found[number] = _livelier(found.get(number), self.STATES[state])
+            found[number] = _livelier(found.get(number), self.STATES.get(state, "running"))
         return found
 
     def seconds_left(self) -> float | None:
@@ -256,9 +254,6 @@ class Pjm(Scheduler):
             elif below and len(words) > 4 and words[0][:1].isdigit():
                 rows.append((job_number(words[0]), words[3], line))
         return rows
-
-
-KINDS: dict[Kind, type[Scheduler]] = {kind.kind: kind for kind in (Pjm, Slurm, Pbs, GridEngine)}
 
 
 def scheduler_here() -> Scheduler | None:
@@ -292,15 +287,20 @@ def scheduler_on_path() -> Scheduler | None:
 def time_left() -> float | None:
     """Seconds that a run in the job of this process may still take, a margin kept; None where no end is known."""
     here = scheduler_here()
-    end = None if here is None or here.job is None else _end(here.kind, here.job, int(time.monotonic() // ASK_EVERY))
-    return None if end is None else end - time.monotonic()
+    if here is None or here.job is None:
+        return None
+    known = _ENDS.get((here.kind, here.job))
+    if known is None or time.monotonic() - known[0] > ASK_EVERY:
+        left = here.seconds_left()
+        if left is not None:
+            now = time.monotonic()
+            known = _ENDS[here.kind, here.job] = (now, now + left - min(MARGIN_SECONDS, MARGIN_SHARE * max(left, 0.0)))
+    return None if known is None else known[1] - time.monotonic()
 
 
-@lru_cache(maxsize=2)
-def _end(kind: Kind, job: str, _when: int) -> float | None:
-    """End of a job less the margin, on the monotonic clock."""
-    left = KINDS[kind](job).seconds_left()
-    return None if left is None else time.monotonic() + left - min(MARGIN_SECONDS, MARGIN_SHARE * max(left, 0.0))
+_ENDS: dict[tuple[Kind, str], tuple[float, float]] = {}
+"""When the end of a job was asked for, and the end less the margin, on the monotonic clock. A queue that does not answer is
+asked again at the next occasion; until then the end that it told before counts."""
 
 
 def job_number(name: str) -> str:

@@ -46,8 +46,10 @@ class Source:
     key_field: str = "_id"
 
     def prepare(self, database: Store) -> None:
-        """Create the indexes that are missing."""
-        database[self.name].create_index(self.stamp_field)
+        """Create the index that is missing; FireWorks may have made it, with options of its own."""
+        there = database[self.name].index_information().values()
+        if not any([self.stamp_field] == [field for field, _ in index["key"]] for index in there):
+            database[self.name].create_index(self.stamp_field)
 
     def contributions(
         self, database: Store, documents: Mapping[Any, Document], about: Mapping[Any, list[str] | None]

@@ -28,6 +28,7 @@ class StopSignal:
     def __init__(self) -> None:
         self._asked = threading.Event()
         self._inside = False
+        self._interrupted = False
 
     @property
     def asked(self) -> bool:
@@ -60,9 +61,9 @@ class StopSignal:
             self._inside = False
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        already = self._asked.is_set()
+        already, self._interrupted = self._interrupted, True
         self._asked.set()
-        if self._inside and not already:
+        if self._inside and not already:  # a notice before it has interrupted nothing
             raise Stopped
 
 

@@ -22,6 +22,7 @@ from hibana.launch.packers import Pack, Packers
 from hibana.launch.recover import recover
 from hibana.launch.relay import Watch
 from hibana.launch.schedulers import time_left
+from hibana.store.patience import patiently
 
 if TYPE_CHECKING:
     from hibana.launch.launchpad import HibanaLaunchPad
@@ -159,8 +160,11 @@ def run_workers(
 
 def count_states(launchpad: HibanaLaunchPad) -> dict[str, int]:
     """Number of Fireworks in each state; states that do not occur are left out."""
-    counts = {state: launchpad.fireworks.count_documents({"state": state}) for state in STATES}
-    return {state: count for state, count in counts.items() if count}
+
+    def count() -> dict[str, int]:
+        return {state: launchpad.fireworks.count_documents({"state": state}) for state in STATES}
+
+    return {state: number for state, number in patiently(count).items() if number}
 
 
 def _watch(
@@ -207,7 +211,7 @@ def _heed(relay: Watch, crew: Crew) -> None:
 
 
 def _progress(launchpad: HibanaLaunchPad, seconds: float) -> Progress:
-    running = launchpad.fireworks.find({"state": "RUNNING"}, {"name": 1}).sort("fw_id", 1).limit(20)
+    running = launchpad.p_fireworks.all({"state": "RUNNING"}, {"name": 1}, [("fw_id", 1)], 20)
     return Progress(count_states(launchpad), tuple(item["name"] for item in running), seconds)
 
 

@@ -12,9 +12,17 @@ VISE_YAML = declare(
     "Start from a folder that has no vise.yaml or .vise.yaml in it or above it: inputs must not depend on where one stands.",
 )
 NO_POTCAR_LIBRARY = declare(
-    33, "no POTCAR library", "Set PMG_VASP_PSP_DIR to the folder that holds POT_GGA_PAW_PBE_54/<label>/POTCAR."
+    33,
+    "no POTCAR library",
+    "Set PMG_VASP_PSP_DIR to the folder that holds POT_GGA_PAW_PBE_54/<label>/POTCAR. Jobs that ended with this error run again "
+    "after lpad rerun_fws -s FIZZLED; hibana failures lists them.",
 )
-NO_POTCAR = declare(34, "potential missing in the POTCAR library", "Add the file, or choose another potential in the protocol.")
+NO_POTCAR = declare(
+    34,
+    "potential missing in the POTCAR library",
+    "Add the file, or choose another potential in the protocol. With the file there, jobs that ended with this error run again "
+    "after lpad rerun_fws -s FIZZLED; hibana failures lists them.",
+)
 NO_POTCAR_CHOICE = declare(35, "no potential is chosen for the element", "Name one under potcar.overrides of the protocol.")
 UNKNOWN_TASK = declare(36, "unknown task or functional", "Use one of the names given.")
 INVALID_OPTION = declare(37, "invalid input option", "Use one of vise's input options, or incar for tags of your own.")

@@ -170,12 +170,16 @@ def _replace(folder: Path, directory: Path) -> Path:
 def _keep(folder: Path, directory: Path, manifest: Manifest) -> Path:
     """Move the folder to its own name, unless the same snapshot is there."""
     target = directory / f"{manifest.table.name}-{manifest.snapshot[:NAME_DIGITS]}"
-    if target.exists():
-        check_files(target, read_manifest(target))
-        return target
-    for path in folder.iterdir():
-        path.chmod(0o444)
-    return folder.rename(target)
+    if not target.exists():
+        for path in folder.iterdir():
+            path.chmod(0o444)
+        try:
+            return folder.rename(target)
+        except OSError:  # another export of the same snapshot has come first
+            if not target.exists():
+                raise
+    check_files(target, read_manifest(target))
+    return target
 
 
 def _refuse_foreign_readme(directory: Path, table: Table) -> None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fireworks import FiretaskBase, Firework, FWAction, Workflow, explicit_serialize
+from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
+from pymongo import DESCENDING
 
 from hibana.core.errors import HibanaError
 from hibana.launch.beats import beating
-from hibana.launch.firetasks import CARRIED, launchpad_of, leave_at_the_end
-from hibana.launch.stopping import STOP
+from hibana.launch.firetasks import carried, launchpad_of, leave_at_the_end
+from hibana.launch.stopping import STOP, Stopped
 from hibana.tables.errors import BAD_EXPORT_TASK, MODULE_FAILED, NOTHING_ASKED, UNKNOWN_SERIES
 from hibana.tables.export import ExportReport, export
 from hibana.tables.other_formats import check_formats
@@ -35,6 +36,9 @@ DONE = "done"
 """The state of a campaign that has nothing left to run."""
 
 ACTIVE = ("READY", "RESERVED", "RUNNING")
+EAR_SECONDS = 1.0
+"""How soon it is noticed between two looks that this process is to end."""
+
 TAIL = 2000
 """Characters of a failed command's output that stand in the error."""
 
@@ -43,9 +47,9 @@ TAIL = 2000
 class ExportTask(FiretaskBase):  # type: ignore[misc]
     """Waits until a campaign has come so far, exports tables as snapshots that are kept, and runs commands on them.
 
-    While it waits it gives way to every job that is ready: it leaves its place to a copy of itself at the end of the queue. With
-    nothing ready it looks again from time to time. A campaign that can go no further, because all else has ended or failed, is
-    exported as it is.
+    While it waits it gives way to every job that is ready and that this worker may run: it leaves its place to a copy of itself
+    at the end of the queue, whose priority is not above that of those jobs. With nothing ready it looks again from time to time.
+    A campaign that can go no further, because all else has ended or failed, is exported as it is.
 
     Parameters
     ----------
@@ -65,7 +69,7 @@ class ExportTask(FiretaskBase):  # type: ignore[misc]
         ``hibana learn regress {dielectric} --target epsilon_electronic_average``: ``{dielectric}`` stands for the folder of the
         snapshot of that table. They are run as they are, without a shell.
     every
-        Seconds between two looks, default 60. ``done`` is believed when two looks find it.
+        Seconds between two looks, and before it gives way, default 60. ``done`` is believed when two looks find it.
     """
 
     required_params = ("tables", "directory")
@@ -88,16 +92,23 @@ class ExportTask(FiretaskBase):  # type: ignore[misc]
         launchpad, fw_id = launchpad_of(self)
         order = _Order.of(self)
         store = Store(launchpad.db)
-        watch = _Watch(launchpad, store, fw_id, order)
+        watch = _Watch(launchpad, store, fw_id, order, fw_spec.get("_fw_env") or {})
         with STOP.interruptible(), beating(launchpad, fw_id):
             state = watch.wait()
-        if state is None:
-            spec = {key: fw_spec[key] for key in CARRIED if key in fw_spec} | {"_add_launchpad_and_fw_id": True}
-            again = Firework([ExportTask(**_plain(self))], spec=spec, name=fw_spec.get("_fw_name", "export"))
-            return FWAction(stored_data={"state": "gave way to jobs that are ready"}, detours=[Workflow([again])])
-        reports = [export(store, table, order.directory, keep=True, **order.options) for table in order.tables]
-        ran = _run(order.then, reports, order.directory)
-        return FWAction(stored_data={"state": state, "exports": [report.as_dict() for report in reports], "commands": ran})
+            if isinstance(state, _Ready):
+                return self._give_way(carried(launchpad, fw_spec, fw_id), state, fw_spec.get("_fw_name", "export"))
+            reports = [export(store, table, order.directory, keep=True, **order.options) for table in order.tables]
+            ran = _run(order.then, reports, order.directory)
+            return FWAction(stored_data={"state": state, "exports": [report.as_dict() for report in reports], "commands": ran})
+
+    def _give_way(self, spec: dict[str, Any], ready: _Ready, name: str) -> FWAction:
+        """Leave the place to a copy that comes behind what is ready."""
+        spec["_add_launchpad_and_fw_id"] = True
+        own = spec.pop("_priority", None)
+        if own is not None and ready.priority is not None:
+            spec["_priority"] = min(own, ready.priority)
+        again = Firework([ExportTask(**_plain(self))], spec=spec, name=name)
+        return FWAction(stored_data={"state": "gave way to jobs that are ready"}, detours=[Workflow([again])])
 
 
 @dataclass(frozen=True)
@@ -133,18 +144,37 @@ class _Order:
         return cls(tables, _folder(task["directory"]), _number_of(task), series, {**series, **options}, then, _every(task))
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """Jobs that are ready.
+
+    Parameters
+    ----------
+    priority
+        FireWorks' priority, the highest of them; None where none has one.
+    """
+
+    priority: float | None
+
+
 class _Watch:
     """Looks at how far a campaign has come."""
 
-    def __init__(self, launchpad: LaunchPad, store: Store, fw_id: int, order: _Order) -> None:
-        self._launchpad, self._store, self._fw_id, self._order = launchpad, store, fw_id, order
+    def __init__(self, launchpad: LaunchPad, store: Store, fw_id: int, order: _Order, env: Mapping[str, Any]) -> None:
+        self._launchpad, self._store, self._fw_id, self._order, self._env = launchpad, store, fw_id, order, env
         self._chosen: dict[str, Series] = {}
 
-    def wait(self) -> str | None:
-        """What the campaign has come to; None to give way to jobs that are ready."""
+    def wait(self) -> str | _Ready:
+        """What the campaign has come to, or the jobs to give way to.
+
+        Raises
+        ------
+        Stopped
+            If this process is asked to stop, or at its end.
+        """
         was_done = False
         while True:
-            leave_at_the_end()
+            self._heed()
             counts = self._counts()
             wanted = self._order.when
             if wanted is not None and counts and min(counts.values()) >= wanted:
@@ -152,10 +182,23 @@ class _Watch:
             is_done = not self._others(ACTIVE)
             if is_done and was_done:
                 return self._ended(counts)
-            if self._others(("READY",)):
-                return None
+            ready = self._ready()
+            self._pause()
+            if ready is not None:
+                return ready
             was_done = is_done
-            time.sleep(self._order.every)
+
+    def _pause(self) -> None:
+        """Wait until the next look, with an ear for what ends this process."""
+        until = time.monotonic() + self._order.every
+        while (left := until - time.monotonic()) > 0:
+            self._heed()
+            time.sleep(min(left, EAR_SECONDS))
+
+    def _heed(self) -> None:
+        leave_at_the_end(self._env)
+        if STOP.asked:
+            raise Stopped
 
     def _ended(self, counts: Mapping[str, int]) -> str:
         if self._order.when is None:
@@ -165,6 +208,18 @@ class _Watch:
 
     def _others(self, states: Sequence[str]) -> bool:
         """Whether there are jobs in some states, other tasks of this kind aside."""
+        return self._launchpad.fireworks.find_one(self._query(states), {"fw_id": 1}) is not None
+
+    def _ready(self) -> _Ready | None:
+        """The others that are ready and that this worker may run."""
+        running, fields = {"fw_id": self._fw_id, "state": "RUNNING"}, {"fworker": 1}
+        launch = self._launchpad.launches.find_one(running, fields, sort=[("launch_id", DESCENDING)]) or {}
+        mine = FWorker.from_dict(launch["fworker"]).query if launch.get("fworker") else {}
+        query = {"$and": [self._query(("READY",)), mine]}
+        first = self._launchpad.fireworks.find_one(query, {"spec._priority": 1}, sort=[("spec._priority", DESCENDING)])
+        return None if first is None else _Ready((first.get("spec") or {}).get("_priority"))
+
+    def _query(self, states: Sequence[str]) -> dict[str, Any]:
         query: dict[str, Any] = {
             "fw_id": {"$ne": self._fw_id},
             "state": {"$in": list(states)},
@@ -172,7 +227,7 @@ class _Watch:
         }
         for name, value in self._order.series.items():
             query[f"spec.{name}"] = {"$in": [value, None]}
-        return self._launchpad.fireworks.find_one(query, {"fw_id": 1}) is not None
+        return query
 
     def _counts(self) -> dict[str, int]:
         """How many materials have what each table is about; nothing before there is a series."""

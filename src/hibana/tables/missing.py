@@ -20,13 +20,16 @@ MISSING_MEANINGS: Mapping[MissingCode, str] = {
     "flagged": "the property that it shows has flags; `--include-flagged` lets it in",
     "failed": "a run that it is read from has no answer",
     "metal": "is not defined of a metal, or not calculated for one",
-    "not_asked": "a run that it is read from is not part of what was asked for",
+    "not_asked": "not looked for: a run that it is read from is not part of what was asked for, or was not spin-polarised",
     "not_given": "the runs are there and do not give it: the quantity has no value for this material, or could not be derived",
     "not_applicable": "has no meaning for a site of this kind",
 }
 
 ALTERNATIVES = (frozenset({"hse06_nsc", "ddh_nsc"}), frozenset({"oxygen_molecule", "oxygen_atom"}))
 """Steps of which one is enough where a value is read from any of them."""
+
+OF_METALS_TOO = frozenset({"gap_class", "band_gap_pbesol", "band_gap_dos", "magnetization"})
+"""Fields of the electronic document that a metal has like any other crystal; all others need a gap."""
 
 MISSING = "missing"
 """Name of the column."""
@@ -86,11 +89,17 @@ def _code_of_site(column: Column, site: BaseModel | None) -> MissingCode:
 
 
 def _code_of_steps(column: Column, document: PropertyDoc, there: frozenset[str], without: frozenset[str]) -> MissingCode:
-    """Code by the steps that the document has runs of, and those that have no answer."""
+    """Code by the steps that the document has runs of, and those that have no answer.
+
+    What needs a gap is missing because of the metal, whatever became of its run: a hybrid that is skipped has a reason too.
+    """
+    field = column.source.rpartition(".")[2]
+    if isinstance(document, ElectronicDoc) and document.gap_class == "metal" and field not in OF_METALS_TOO:
+        return "metal"
     if any(step in without and step not in there for step in column.steps):
         return "failed"
-    if isinstance(document, ElectronicDoc) and document.gap_class == "metal":
-        return "metal"
+    if isinstance(document, ElectronicDoc) and field == "magnetization":
+        return "not_asked"
     needed = set(column.steps)
     for either in ALTERNATIVES:
         if needed.issuperset(either):

@@ -132,7 +132,9 @@ def _alignment_error(record: Record) -> float | None:
     """Absolute charge times the standard deviation of what is averaged for the alignment, eV; one atom has none."""
     vacancy = record.documents[VacancyDoc]
     names = ("sheet_differences", "sheet_point_charge", "sheet_outside")
-    if not isinstance(vacancy, VacancyDoc) or vacancy.charge == 0:
+    if not isinstance(vacancy, VacancyDoc):
+        return None
+    if vacancy.charge == 0:
         return 0.0
     if any(name not in vacancy.arrays for name in names):
         return None

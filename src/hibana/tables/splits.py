@@ -86,20 +86,6 @@ def grouped_folds(groups: Sequence[Hashable], k: int, seed: int) -> tuple[Fold, 
     return folds_of(fold_of[members])
 
 
-def leave_one_group_out(groups: Sequence[Hashable]) -> tuple[Fold, ...]:
-    """One fold a group, in the order of the labels' texts; rows without a label are one group.
-
-    Raises
-    ------
-    ValueError
-        If there is only one group.
-    """
-    labels, members = group_numbers(groups)
-    if len(labels) < 2:
-        raise ValueError("there is only one group")
-    return folds_of(members)
-
-
 def leave_one_cluster_out(points: ArrayLike, n_clusters: int, seed: int) -> tuple[Fold, ...]:
     """One fold a cluster of k-means: how well a model does on a kind of row it has never seen (LOCO-CV).
 

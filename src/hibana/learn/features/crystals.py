@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hibana.learn.errors import NO_STRUCTURES
 from hibana.learn.features.address import feature_address, structure_address
 from hibana.learn.features.cache import FeatureCache
-from hibana.learn.features.parallel import DIED, Outcome, Task, work_on
+from hibana.learn.features.parallel import Outcome, PassingReason, Task, work_on
 
 if TYPE_CHECKING:
     from hibana.learn.dataset import Dataset
@@ -135,7 +135,7 @@ class CrystalFeatures:
 
     def _keep(self, kind: str, name: str, crystal: str, site: int | None, outcome: Outcome) -> None:
         self.blocks[kind].take(self._rows_of(name, site), outcome)
-        if self._cache is not None and not (isinstance(outcome, str) and outcome == DIED):
+        if self._cache is not None and not isinstance(outcome, PassingReason):
             self._cache.put(feature_address(kind, crystal, site), outcome)
 
     def _step(self) -> None:

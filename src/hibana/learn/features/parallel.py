@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hibana.core.errors import HibanaError
+from hibana.learn.errors import NO_LEARN_EXTRA
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -18,8 +19,15 @@ Array = NDArray[np.float64]
 Outcome = Array | str
 """Features, or the reason why there are none."""
 
-DIED = "its process died, perhaps for want of memory"
-"""Reason that says nothing of the crystal, so that another try may succeed."""
+
+class PassingReason(str):
+    """Reason that says nothing of the crystal, so that another try may succeed: not to be kept."""
+
+
+DIED = PassingReason("its process died, perhaps for want of memory")
+
+OF_CRYSTALS = (HibanaError, ArithmeticError, IndexError, RuntimeError, ValueError)
+"""What crystals raise that have no features; anything else is a fault of the program or of the machine."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +76,19 @@ def outcomes_of(task: Task) -> Outcomes:
     try:
         surroundings = Surroundings(task.structure)
     except HibanaError as error:
-        return _alike(task, _reason(error))
+        return _alike(task, reason_of(error))
     sites: dict[int, Outcome] = {}
     for site in task.sites:
         try:
             sites[site] = site_values(surroundings, site)
         except Exception as error:
-            sites[site] = _reason(error)
+            sites[site] = reason_of(error)
     if not task.whole:
         return Outcomes(None, sites)
     try:
         return Outcomes(values_of(surroundings), sites)
     except Exception as error:
-        return Outcomes(_reason(error), sites)
+        return Outcomes(reason_of(error), sites)
 
 
 def _died(task: Task) -> Outcomes:
@@ -91,8 +99,11 @@ def _alike(task: Task, reason: str) -> Outcomes:
     return Outcomes(reason if task.whole else None, dict.fromkeys(task.sites, reason))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Reason in one line."""
     if isinstance(error, HibanaError):
-        return f"{error.kind.code} {error.kind.title}: {error.what}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        text = f"{error.kind.code} {error.kind.title}: {error.what}"
+    else:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    lacking = isinstance(error, HibanaError) and error.kind is NO_LEARN_EXTRA
+    return text if isinstance(error, OF_CRYSTALS) and not lacking else PassingReason(text)

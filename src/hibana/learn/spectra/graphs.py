@@ -14,7 +14,7 @@ from hibana.learn.errors import NO_STRUCTURES
 from hibana.learn.features.address import structure_address
 from hibana.learn.features.cache import FeatureCache, Outcome
 from hibana.learn.features.crystals import NO_STRUCTURE, Progress, rows_of_structures
-from hibana.learn.features.parallel import DIED
+from hibana.learn.features.parallel import DIED, PassingReason, reason_of
 from hibana.learn.spectra.graph import VERSION, Graph, crystal_graph, graph_from_array
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def graphs_of(
     with FeatureCache(cache) as kept:
 
         def keep(item: Item, outcome: Outcome) -> None:
-            if not (isinstance(outcome, str) and outcome == DIED):
+            if not isinstance(outcome, PassingReason):
                 kept.put(item[1], outcome)
             take(item[0], outcome)
 
@@ -132,7 +132,7 @@ def _outcome(neighbours: int, item: Item) -> Outcome:
     try:
         return crystal_graph(item[2], neighbours).as_array()
     except Exception as error:
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return reason_of(error)
 
 
 def _died(_: Item) -> Outcome:
