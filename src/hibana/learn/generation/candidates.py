@@ -185,10 +185,17 @@ def _column(path: Path) -> list[str]:
     return [str(text) for text in frame[name]]
 
 
+def _is_known(symbol: str) -> bool:
+    """Whether a symbol is that of an element with features; a made-up one gets a number of its own from pymatgen."""
+    from pymatgen.core import Element
+
+    return Element.is_valid_symbol(symbol) and Element(symbol).Z <= N_ELEMENTS
+
+
 def _reduced(text: str) -> str:
     from pymatgen.core import Composition
 
     amounts = whole_formula(text)
-    if amounts is None or len(amounts) < 2 or any(element.Z > N_ELEMENTS for element in Composition(amounts)):
+    if amounts is None or len(amounts) < 2 or not all(_is_known(symbol) for symbol in amounts):
         raise NO_FORMULAS.error(f"{text!r} is no formula of two or more elements with whole numbers")
     return str(Composition(amounts).reduced_formula)

@@ -1,6 +1,6 @@
 """Files of a site: examples in fw_config, and what `hibana init` makes of answers.
 
-``python tests/launch/test_sites.py`` writes fw_config anew after a template was changed.
+``python tests/launch/test_site_folders.py`` writes fw_config anew after a template was changed.
 """
 
 from __future__ import annotations
