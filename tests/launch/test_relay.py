@@ -77,12 +77,12 @@ def alive(pid: int) -> bool:
 
 def test_a_command_that_nobody_waits_for_ends(tmp_path):
     spool = tmp_path / "spool"
-    with serving(spool, "--cores", "1", **{SILENT_VARIABLE: "12"}):
-        asked = asking(spool, "sh", "-c", "echo $$ > pid; sleep 300", cwd=tmp_path)
-        pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 60, "the command"))
+    with serving(spool, "--cores", "1", **{SILENT_VARIABLE: "30"}):
+        asked = asking(spool, "sh", "-c", "echo $$ > pid; sleep 600", cwd=tmp_path)
+        pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 180, "the command"))
         asked.kill()
         asked.wait()
-        wait_until(lambda: not alive(pid), 60, "the command to end")
+        wait_until(lambda: not alive(pid), 180, "the command to end")
 
 
 def test_a_folder_of_others_is_refused(tmp_path):
