@@ -18,7 +18,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-STATE = Path(os.environ.get("STAND_IN_PJM", "/tmp/stand_in_pjm"))
+STATE = Path(os.environ["STAND_IN_PJM"])
 FIRST = 31000001
 TITLES = "JOB_ID     JOB_NAME   MD ST  USER     START_DATE      ELAPSE_LIM NODE_REQUIRE    VNODE  CORE V_MEM"
 ENDED = ("EXT", "CCL")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from hibana.tables.cells import Dtype, Value
 from hibana.tables.columns import Column
 from hibana.tables.errors import UNKNOWN_FORMAT
-from hibana.tables.writers import rows_a_group
+from hibana.tables.writers import GroupWriter
 
 Format = Literal["jsonl", "hdf5"]
 
@@ -69,7 +68,7 @@ class JsonLinesWriter:
         self._file.close()
 
 
-class Hdf5Writer:
+class Hdf5Writer(GroupWriter):
     """One dataset a column, with unit, meaning and missing value as attributes; lists and maps are JSON text.
 
     Parameters
@@ -85,9 +84,8 @@ class Hdf5Writer:
     def __init__(self, path: Path, columns: Sequence[Column], metadata: Mapping[str, str]) -> None:
         import h5py
 
+        super().__init__(columns)
         self._columns = columns
-        self._rows: list[tuple[Value, ...]] = []
-        self._rows_a_group = rows_a_group(columns)
         self._file = h5py.File(path, "w")
         self._file.attrs.update(metadata)
         self._sets = [self._dataset(column, h5py.string_dtype()) for column in columns]
@@ -108,27 +106,13 @@ class Hdf5Writer:
             made.attrs["grid"] = json.dumps(column.grid.as_dict(), ensure_ascii=False)
         return made
 
-    def write(self, values: tuple[Value, ...]) -> None:
-        """Add a row."""
-        self._rows.append(values)
-        if len(self._rows) == self._rows_a_group:
-            self._flush()
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        for column, made, cells in zip(self._columns, self._sets, zip(*self._rows, strict=True), strict=True):
+    def _write_group(self, rows: Sequence[tuple[Value, ...]]) -> None:
+        for column, made, cells in zip(self._columns, self._sets, zip(*rows, strict=True), strict=True):
             there = made.shape[0]
             made.resize(there + len(cells), axis=0)
             made[there:] = _hdf5_cells(column, cells)
-        self._rows.clear()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        if kind is None:
-            self._flush()
+    def _close(self) -> None:
         self._file.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,24 +27,19 @@ NUMBERS_A_GROUP = 2_000_000
 """a row group of spectra ends before it holds more numbers than this (8 MB)."""
 
 
-class ParquetWriter:
-    """Parquet file whose fields carry unit, meaning and source as metadata.
+class GroupWriter(ABC):
+    """A file that is written in groups of rows; one that ends with an error is closed without the last group.
 
     Parameters
     ----------
-    path
-        File to write.
     columns
-        The columns.
-    metadata
-        Metadata of the whole table.
+        The columns; wide spectra make the groups smaller.
     """
 
-    def __init__(self, path: Path, columns: Sequence[Column], metadata: Mapping[str, str]) -> None:
-        self._schema = pa.schema([_field(column) for column in columns], metadata=dict(metadata))
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+    def __init__(self, columns: Sequence[Column]) -> None:
+        numbers = sum(column.grid.count for column in columns if column.grid is not None)
         self._rows: list[tuple[Value, ...]] = []
-        self._rows_a_group = rows_a_group(columns)
+        self._rows_a_group = min(ROWS_A_GROUP, NUMBERS_A_GROUP // numbers) if numbers else ROWS_A_GROUP
 
     def write(self, values: tuple[Value, ...]) -> None:
         """Add a row.
@@ -57,10 +53,17 @@ class ParquetWriter:
         if len(self._rows) == self._rows_a_group:
             self._flush()
 
+    @abstractmethod
+    def _write_group(self, rows: Sequence[tuple[Value, ...]]) -> None:
+        """Write some rows, at least one."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Close the file."""
+
     def _flush(self) -> None:
         if self._rows:
-            cells = zip(zip(*self._rows, strict=True), self._schema, strict=True)
-            self._writer.write_batch(pa.record_batch([_array(cell, field) for cell, field in cells], schema=self._schema))
+            self._write_group(self._rows)
             self._rows.clear()
 
     def __enter__(self) -> Self:
@@ -69,13 +72,33 @@ class ParquetWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         if kind is None:
             self._flush()
+        self._close()
+
+
+class ParquetWriter(GroupWriter):
+    """Parquet file whose fields carry unit, meaning and source as metadata.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    columns
+        The columns.
+    metadata
+        Metadata of the whole table.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[Column], metadata: Mapping[str, str]) -> None:
+        super().__init__(columns)
+        self._schema = pa.schema([_field(column) for column in columns], metadata=dict(metadata))
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+
+    def _write_group(self, rows: Sequence[tuple[Value, ...]]) -> None:
+        cells = zip(zip(*rows, strict=True), self._schema, strict=True)
+        self._writer.write_batch(pa.record_batch([_array(cell, field) for cell, field in cells], schema=self._schema))
+
+    def _close(self) -> None:
         self._writer.close()
-
-
-def rows_a_group(columns: Sequence[Column]) -> int:
-    """Rows that are held in memory at once."""
-    numbers = sum(column.grid.count for column in columns if column.grid is not None)
-    return min(ROWS_A_GROUP, NUMBERS_A_GROUP // numbers) if numbers else ROWS_A_GROUP
 
 
 class CsvWriter:

@@ -87,7 +87,11 @@ def standardised(training: Array, others: Array) -> tuple[Array, Array]:
         mean = np.where(known, training, 0).sum(axis=0) / np.maximum(counts, 1)
         deviation = np.sqrt((np.where(known, training - mean, 0) ** 2).sum(axis=0) / np.maximum(counts, 1))
     kept = deviation > 1e-12
-    return tuple(np.nan_to_num((part[:, kept] - mean[kept]) / deviation[kept]) for part in (training, others))  # type: ignore
+
+    def scaled(part: Array) -> Array:
+        return np.nan_to_num((part[:, kept] - mean[kept]) / deviation[kept])
+
+    return scaled(training), scaled(others)
 
 
 def explained(labels: Indices, spectra: Array, test_labels: Indices, test_spectra: Array) -> float:
