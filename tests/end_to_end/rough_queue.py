@@ -29,6 +29,9 @@ GRACE = 5.0
 OPERATOR = 6
 """How often the operator starts failed jobs again."""
 
+LAST_KILL = 0.7
+"""Share of the jobs of the submission that are done, at most, when the last kill falls due."""
+
 
 def in_a_process(work: Callable[[], Any], log: Path) -> int:
     """Do some work in a forked process of its own session, its output in a log; its id."""
@@ -89,6 +92,8 @@ def kill(pid: int, number: signal.Signals) -> None:
 class RoughQueue:
     """Runs what is submitted to a rehearsal's store to its end, while everything is killed now and then.
 
+    Kills fall due when so many jobs are done, so that a fast machine meets all of them as a slow one does.
+
     Parameters
     ----------
     stage
@@ -123,15 +128,18 @@ class RoughQueue:
         victims = list(self.kills)
         rng.shuffle(victims)
         leader = self._start_scheduler()
-        next_kill, again = time.monotonic() + rng.uniform(3, 8), 0
+        jobs = self.launchpad.fireworks.count_documents({})
+        due = sorted(rng.uniform(1, LAST_KILL * jobs) for _ in victims)
+        again = 0
         try:
             while time.monotonic() < end:
                 time.sleep(0.3)
                 reap()
-                if victims and time.monotonic() > next_kill:
-                    leader = self._strike(victims.pop(), leader, rng)
-                    next_kill = time.monotonic() + rng.uniform(1, 8)
                 with contextlib.suppress(PyMongoError):
+                    if due and self.states().get("COMPLETED", 0) >= due[0]:
+                        due.pop(0)
+                        time.sleep(rng.uniform(0, 1))
+                        leader = self._strike(victims.pop(), leader, rng)
                     recover(self.launchpad)
                     if self._is_over():
                         failed = failed_jobs(self.launchpad)

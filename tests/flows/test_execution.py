@@ -16,8 +16,9 @@ import hibana.vasp.run
 from flow_documents import MATERIAL, MGO, task
 from hibana.core.errors import HibanaError
 from hibana.documents.crystal import Crystal
+from hibana.documents.task import is_settled
 from hibana.flows import attempt as attempts
-from hibana.flows.attempt import Calculation, past_after
+from hibana.flows.attempt import Calculation, has_moved_before, past_after
 from hibana.flows.context import RunContext, current_context, use_context
 from hibana.flows.execution import carry_out
 from hibana.flows.messages import Past, series_of
@@ -231,6 +232,25 @@ def test_the_walltime_ends_a_relaxation_and_it_goes_on_from_its_last_cell(lab):
     assert second.initial == first.past.crystal
     assert second.machine.core_hours > first.task.machine.core_hours > 0
     assert second.machine.started == first.task.machine.started
+    assert second.has_moved_before is has_moved_before(first.task.model_copy(update={"initial": first.past.crystal}), far)
+
+
+@pytest.mark.parametrize(
+    ("moved", "strain", "expected"),
+    [(0.0, 1.0, False), (1.0, 1.0, False), (0.001, 1.0, True), (0.0, 1.001, True)],
+    ids=["not", "a whole cell", "inside", "the cell"],
+)
+def test_nothing_left_to_do_in_the_last_part_settles_no_round(moved, strain, expected):
+    lattice = tuple(tuple(strain * x for x in vector) for vector in MGO.lattice)
+    begun = MGO.model_copy(update={"lattice": lattice, "frac_coords": ((0.0, 0.0, 0.0), (0.5, 0.5, 0.5 + moved))})
+    run = task("structure_opt", initial=begun, n_ionic_steps=1)
+    run = run.model_copy(update={"has_moved_before": has_moved_before(run, replace(relaxation(), crystal=MGO))})
+    assert run.has_moved_before is expected
+    assert is_settled(run) is not expected
+
+
+def test_a_relaxation_that_begins_where_it_was_asked_to_has_not_moved_before(lab):
+    assert not lab.ask(replace(relaxation(), crystal=MGO)).task.has_moved_before
 
 
 class TestPast:

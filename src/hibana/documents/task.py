@@ -139,7 +139,11 @@ class RunDoc(Document):
     forces: Annotated[tuple[Vector, ...] | None, Unit("eV/Å")] = Field(default=None, description="Forces of the last step.")
     stress: Annotated[Matrix | None, Unit("kbar")] = Field(default=None, description="Stress of the last step, VASP's sign.")
     max_force: Annotated[float | None, Unit("eV/Å")] = Field(default=None, description="Largest force of the last step.")
-    n_ionic_steps: int = Field(default=0, description="Ionic steps done.")
+    n_ionic_steps: int = Field(default=0, description="Ionic steps done, of a run in several parts those of the last.")
+    has_moved_before: bool = Field(
+        default=False,
+        description="Whether it began in another cell than was asked for, one that a part before it left.",
+    )
     n_electronic_steps: int = Field(default=0, description="Electronic steps of the last ionic step.")
     electronic_converged: bool = Field(default=False, description="Whether the last ionic step met EDIFF within NELM.")
     ionic_converged: bool = Field(default=False, description="Whether the relaxation met EDIFFG within NSW.")
@@ -172,7 +176,7 @@ def why_no_answer(task: RunDoc) -> str:
 
 def is_settled(task: RunDoc) -> bool:
     """Whether a round of a relaxation is the last one: converged with nothing left to do."""
-    return task.status == "converged" and task.n_ionic_steps <= 1
+    return task.status == "converged" and task.n_ionic_steps <= 1 and not task.has_moved_before
 
 
 def not_settled(task: TaskDoc) -> str:

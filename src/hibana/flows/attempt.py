@@ -43,7 +43,7 @@ RELAXATIONS = (RELAXATION, "defect")
 """Tasks whose parts add up: they go on from the last cell. The others begin again."""
 
 SAME_CELL = 1e-6
-"""Lattice vectors that differ less (Å) are the same."""
+"""Lattice vectors (Å) and fractional coordinates that differ less are the same."""
 
 NOTHING_DONE = ("no_output", "killed", "input")
 """Kinds of failure that say nothing of the material: the code could not start, was killed, or does not take the inputs."""
@@ -188,7 +188,7 @@ def attempt(
     run = as_reported(_of_calculator(run, calculation.series, directory), report)
     machine = _machine(context, calculation.past, directory, started)
     past = past_after(run, calculation, report, machine)
-    run = _with_steps_before(_given_up(run, past), calculation)
+    run = _given_up(run, past).model_copy(update={"has_moved_before": has_moved_before(run, calculation)})
     conclude(calculation.name, run)
     flags = (*check_run(run, calculation.task, protocol, arrays), *correction_flags(past.corrections))
     task = TaskDoc(
@@ -340,16 +340,16 @@ def past_after(run: RunDoc, calculation: Calculation, report: RunReport, machine
     )
 
 
-def _with_steps_before(run: RunDoc, calculation: Calculation) -> RunDoc:
-    """The run of a relaxation, with a step more where it did not begin in the cell of the question.
+def has_moved_before(run: RunDoc, calculation: Calculation) -> bool:
+    """Whether a relaxation began in another cell than that of the question.
 
     A part that a killed run, the walltime or a correction left near the end has nothing to do any more at its first step; that
     does not settle the round, which has moved.
     """
-    begun, asked = np.array(run.initial.lattice), np.array(calculation.crystal.lattice)
-    if calculation.task != RELAXATION or run.n_ionic_steps != 1 or np.allclose(begun, asked, rtol=0, atol=SAME_CELL):
-        return run
-    return run.model_copy(update={"n_ionic_steps": 2})
+    begun, asked = run.initial, calculation.crystal
+    ways = np.array(begun.frac_coords) - np.array(asked.frac_coords) if begun.species == asked.species else np.zeros(3)
+    is_same = np.allclose(begun.lattice, asked.lattice, rtol=0, atol=SAME_CELL)
+    return calculation.task == RELAXATION and not (is_same and np.allclose(ways, np.round(ways), rtol=0, atol=SAME_CELL))
 
 
 def _given_up(run: RunDoc, past: Past) -> RunDoc:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hibana.store.store import Store
 
 CANDIDATE_FIELDS = ("material_id", "formula", "elements", "submissions")
-RUN_FIELDS = ("address", "material_id", "inputs.encut", "n_ionic_steps", "status", "machine.finished")
+RUN_FIELDS = ("address", "material_id", "inputs.encut", "n_ionic_steps", "has_moved_before", "status", "machine.finished")
 
 
 def with_competing_phases(store: Store, evidence: Evidence) -> Evidence:
@@ -109,7 +109,8 @@ def _rank(run: Mapping[str, Any], cutoff: float) -> tuple[bool, bool, Any]:
     """At the cutoff before others, settled before others, then the latest."""
     encut = (run.get("inputs") or {}).get("encut")
     is_near = encut is not None and abs(encut - cutoff) < CUTOFF_TOLERANCE
-    return is_near, run["status"] == "converged" and run["n_ionic_steps"] <= 1, run["machine"]["finished"]
+    is_done = run["status"] == "converged" and run["n_ionic_steps"] <= 1 and not run.get("has_moved_before", False)
+    return is_near, is_done, run["machine"]["finished"]
 
 
 def _is_asked(candidate: Mapping[str, Any], relaxation: TaskDoc) -> bool:
