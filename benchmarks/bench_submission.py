@@ -2,9 +2,10 @@
 
 Run ``python benchmarks/bench_submission.py [--number 2000]``; the numbers are also written to
 ``benchmarks/results/submission.json``. The materials are made-up orthorhombic elpasolites of ten atoms, each of another formula;
-the flow is ``electronic``. Everything goes to one embedded server. The peers add the same workflows: ``lpad add`` one file at a
-time, as a process each, and ``flow_to_workflow`` with ``LaunchPad.add_wf`` in one process. ``--number 100000`` takes hours on two
-cores.
+the flow is ``bulk``. Everything goes to one embedded server. The peers add the same workflows: ``lpad add`` one file at a time, as
+a process each, and ``flow_to_workflow`` with ``LaunchPad.add_wf`` in one process. Before the submission and after it, hibana's
+launcher and FireWorks' own run empty jobs of the highest priority; after it, ``hibana status`` is asked twice.
+``--number 100000`` takes an hour on two cores.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from bench_launchpad import CHAIN, chain, launch
 
 ELEMENTS = tuple(
     "Li Na K Rb Cs Mg Ca Sr Ba Sc Y La Ti Zr Hf V Nb Ta Al Ga In Si Ge Sn Zn Cd Cu Ag Ni Co Fe Mn Cr Mo W Bi Sb Pb".split()  # noqa: SIM905
 )
 ANIONS = ("O", "F", "S", "Se", "Cl", "Br", "I")
 COLLECTIONS = ("candidates", "fireworks", "workflows")
+FLOW = "bulk"
 
 
 def materials() -> Iterator[tuple[str, dict]]:
@@ -58,7 +61,7 @@ def measure_hibana(launchpad, path: Path, workers: int) -> dict:
     marks = [(0, time.perf_counter())]
     report = submit(
         [path],
-        "electronic",
+        FLOW,
         "pbesol",
         "vasp",
         launchpad,
@@ -81,7 +84,7 @@ def measure_hibana(launchpad, path: Path, workers: int) -> dict:
 
 def measure_lpad(launchpad_file: Path, folder: Path, path: Path, number: int) -> float:
     """Workflows a second by `lpad add`, a file at a time."""
-    from hibana.flows.bulk import bulk_flow
+    from hibana.flows.registry import find_flow
     from hibana.launch.workflows import to_workflow
     from hibana.structures.identity import make_candidate
     from hibana.structures.reading import iterate_structures
@@ -89,7 +92,8 @@ def measure_lpad(launchpad_file: Path, folder: Path, path: Path, number: int) ->
     files = []
     for read in itertools.islice(iterate_structures(path), number):
         file = folder / f"{len(files)}.json"
-        to_workflow(bulk_flow(make_candidate(read), "pbesol", "vasp", "electronic")).to_file(str(file))
+        flow = find_flow(FLOW).make(make_candidate(read), "pbesol", "vasp")
+        to_workflow(flow).to_file(str(file))
         files.append(file)
     start = time.perf_counter()
     for file in files:
@@ -116,6 +120,38 @@ def measure_jobflow(launchpad_file: Path, path: Path, number: int) -> float:
     return number / (time.perf_counter() - start)
 
 
+def measure_launches(launchpad, folder: Path, workflows: int) -> float:
+    """Launches a second of empty jobs that go before everything that waits."""
+    made = [chain() for _ in range(workflows)]
+    for firework in (firework for workflow in made for firework in workflow.fws):
+        firework.spec["_priority"] = 1000
+    launchpad.bulk_add_wfs(made)
+    start = time.perf_counter()
+    launch(launchpad, CHAIN * workflows, folder)
+    return CHAIN * workflows / (time.perf_counter() - start)
+
+
+def launch_rates(launchpad_file: Path, folder: Path, when: str) -> dict[str, float]:
+    """Of both launchers; FireWorks' gets fewer jobs, since it is slow where many wait."""
+    from fireworks import LaunchPad
+
+    from hibana.launch.launchpad import HibanaLaunchPad
+
+    kinds = {"hibana": (HibanaLaunchPad, 10), "FireWorks": (LaunchPad, 1)}
+    return {
+        f"launches per second, {name}, {when}": measure_launches(kind.from_file(str(launchpad_file)), folder, workflows)
+        for name, (kind, workflows) in kinds.items()
+    }
+
+
+def seconds_of_status(launchpad_file: Path) -> float:
+    """A look at `hibana status`, with the start of the command."""
+    start = time.perf_counter()
+    command = [str(Path(sys.executable).parent / "hibana"), "status", "-l", str(launchpad_file), "--json"]
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--number", type=int, default=2000, help="materials")
@@ -135,10 +171,13 @@ def main() -> None:
         try:
             launchpad = HibanaLaunchPad.from_file(str(file))
             launchpad.initialise()
+            rates = launch_rates(file, folder, "store empty")
             result = measure_hibana(launchpad, folder / "materials.jsonl.gz", options.workers)
             lines = folder / "materials.jsonl.gz"
             result["lpad add, per second"] = measure_lpad(file, folder, lines, options.peers)
             result["flow_to_workflow and add_wf, per second"] = measure_jobflow(file, lines, options.peers)
+            result |= rates | launch_rates(file, folder, "store full")
+            result |= {f"status, s, look {number}": seconds_of_status(file) for number in (1, 2)}
             launchpad.connection.close()
         finally:
             down(folder / "store")

@@ -90,11 +90,11 @@ def add_once(launchpad: LaunchPad, orders: Mapping[str, Order]) -> dict[str, Sub
     documents = {key: workflow.to_db_dict() for key, workflow in workflows.items()}
     lost = _insert_workflows(launchpad, documents)
     won = {key: document for key, document in documents.items() if key not in lost}
-    ours = [node for document in won.values() for node in document["nodes"]]
-    orphans = {f"spec.{SUBMISSION}": {"$in": list(won)}, "fw_id": {"$nin": ours}}
-    launchpad.fireworks.delete_many(orphans)
-    if lost:
-        launchpad.fireworks.delete_many({"fw_id": {"$in": [node for key in lost for node in documents[key]["nodes"]]}})
+    ours = {node for document in won.values() for node in document["nodes"]}
+    theirs = {node for key in lost for node in documents[key]["nodes"]}
+    there = launchpad.fireworks.find({f"spec.{SUBMISSION}": {"$in": list(won)}}, {"fw_id": 1})
+    if unwanted := theirs | {item["fw_id"] for item in there} - ours:
+        launchpad.fireworks.delete_many({"fw_id": {"$in": list(unwanted)}})
     added = {key: Submitted(_roots(document), is_new=True) for key, document in won.items()}
     _make_ready(launchpad, [root for item in added.values() for root in item.root_ids])
     return added | (find_submitted(launchpad, lost) if lost else {})
