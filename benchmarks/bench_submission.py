@@ -2,8 +2,8 @@
 
 Run ``python benchmarks/bench_submission.py [--number 2000]``; the numbers are also written to
 ``benchmarks/results/submission.json``. The materials are made-up orthorhombic elpasolites of ten atoms, each of another formula;
-the flow is ``bulk``. Everything goes to one embedded server. The peers add the same workflows: ``lpad add`` one file at a time, as
-a process each, and ``flow_to_workflow`` with ``LaunchPad.add_wf`` in one process. Before the submission and after it, hibana's
+the flow is ``bulk``. Everything goes to one embedded server. The peers add the same workflows: ``lpad add`` one file at a time,
+as a process each, and ``flow_to_workflow`` with ``LaunchPad.add_wf`` in one process. Before the submission and after it, hibana's
 launcher and FireWorks' own run empty jobs of the highest priority; after it, ``hibana status`` is asked twice.
 ``--number 100000`` takes an hour on two cores.
 """
