@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 export HIBANA_VENV := $(VENV)
 export OMP_NUM_THREADS ?= 1
 JOBS ?= auto
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup setup-learn demo demo-bulk demo-vacancy test test-full test-queues check bench clean
 

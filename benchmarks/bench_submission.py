@@ -30,22 +30,23 @@ ELEMENTS = tuple(
     "Li Na K Rb Cs Mg Ca Sr Ba Sc Y La Ti Zr Hf V Nb Ta Al Ga In Si Ge Sn Zn Cd Cu Ag Ni Co Fe Mn Cr Mo W Bi Sb Pb".split()  # noqa: SIM905
 )
 ANIONS = ("O", "F", "S", "Se", "Cl", "Br", "I")
+FACE_CENTRED = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
+SIX_WAYS = np.concatenate([np.eye(3), -np.eye(3)])
 COLLECTIONS = ("candidates", "fireworks", "workflows")
 FLOW = "bulk"
 
 
 def materials() -> Iterator[tuple[str, dict]]:
     """Names and structures, all of different formulas."""
-    from pymatgen.core import Lattice, Structure
+    from pymatgen.core import Structure
 
     for a, b, c in itertools.permutations(ELEMENTS, 3):
         for anion in ANIONS if b < c else ():
             spread = sum(ord(letter) for letter in a + b + c + anion) % 97 / 97
-            lattice = Lattice.orthorhombic(*((7.6 + 1.6 * spread) * np.array([1, 1.02, 0.97])))
-            x = 0.25 + 0.01 * spread
-            fractions = [[0.25] * 3, [0, 0, 0], [0.5, 0.5, 0.5], [x, 0, 0], [0, x, 0], [0, 0, x]]
-            structure = Structure.from_spacegroup("Fmmm", lattice, [a, b, c, anion, anion, anion], fractions)
-            yield f"{a}2{b}{c}{anion}6", structure.get_primitive_structure().as_dict()
+            edges = (7.6 + 1.6 * spread) * np.diag([1, 1.02, 0.97])
+            positions = np.array([[0.25] * 3, [0.75] * 3, [0] * 3, [0.5] * 3, *((0.25 + 0.01 * spread) * SIX_WAYS)])
+            structure = Structure(FACE_CENTRED @ edges, [a, a, b, c, *[anion] * 6], positions @ np.linalg.inv(FACE_CENTRED))
+            yield f"{a}2{b}{c}{anion}6", structure.as_dict()
 
 
 def write_lines(path: Path, number: int) -> None:

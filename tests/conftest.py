@@ -16,6 +16,12 @@ settings.load_profile("hibana")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first, so that the last ones handed to the processes are short."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def recorded() -> Path:
     """Folder with recorded VASP runs (``vasp_runs/``), error cases (``vasp_errors/``) and published data.
