@@ -207,3 +207,18 @@ def test_another_volume_is_another_material(launchpad, tmp_path):
         strained = Structure(crystal.lattice.matrix * strain, crystal.species, crystal.frac_coords)
         strained.to(str(tmp_path / f"POSCAR_{number}"), "poscar")
     assert len(ask([tmp_path], launchpad).added) == 2
+
+
+def test_a_workflow_is_found_by_its_key_without_reading_the_others(launchpad):
+    ask([DEMO], launchpad)
+    key = launchpad.workflows.find_one({"metadata.formula": "MgO"})["metadata"]["submission"]
+    done = launchpad.workflows.find({"metadata.submission": {"$in": [key]}}).explain()["executionStats"]
+    assert (done["nReturned"], done["totalDocsExamined"]) == (1, 1)
+
+
+def test_the_embedded_server_finds_nothing_by_a_partial_index(database):
+    """The reason for a sparse index in :func:`hibana.launch.adding.prepare`; if this fails, a partial one would do."""
+    numbers = database["numbers"]
+    numbers.create_index("a.b", unique=True, partialFilterExpression={"a.b": {"$exists": True}})
+    numbers.insert_many([{"a": {"b": number}} for number in range(10)])
+    assert numbers.find({"a.b": 3}).explain()["executionStats"]["totalDocsExamined"] == 10

@@ -50,11 +50,12 @@ class Order:
 
 
 def prepare(launchpad: LaunchPad) -> None:
-    """Create the indexes that make a workflow unique, where they are missing."""
+    """Create the indexes that make a workflow unique, where they are missing.
+
+    Sparse, not partial: the embedded server finds nothing by a partial index and reads all workflows instead.
+    """
     field = f"metadata.{SUBMISSION}"
-    launchpad.workflows.create_index(
-        [(field, ASCENDING)], unique=True, partialFilterExpression={field: {"$exists": True}}, name="hibana_submission"
-    )
+    launchpad.workflows.create_index([(field, ASCENDING)], unique=True, sparse=True, name="hibana_submission_once")
     launchpad.fireworks.create_index([(f"spec.{SUBMISSION}", ASCENDING)], sparse=True, name="hibana_submission")
 
 
