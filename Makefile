@@ -3,7 +3,7 @@
 # make demo       from two CIF files to tables and figures, with the rehearsal engine; result in demo/
 # make demo-bulk  the same with dielectric tensors, Γ phonons, optics and the dielectric-dependent hybrid
 # make demo-vacancy  the oxygen vacancy in MgO, charges 0 and +2, with every term of its formation energy
-# make test       all tests, physics in its reduced form, side by side on the cores of the machine (JOBS=1: one by one)
+# make test       all tests, physics in its reduced form, side by side, one process more than cores: many wait (JOBS=1: one by one)
 # make test-full  all tests at full size
 # make test-queues  campaigns through a real Slurm, its PBS commands and a real Grid Engine on this machine (needs root)
 # make check      ruff and mypy
@@ -15,7 +15,7 @@ VENV ?= $(or $(HIBANA_VENV),.venv)
 BIN := $(VENV)/bin
 export HIBANA_VENV := $(VENV)
 export OMP_NUM_THREADS ?= 1
-JOBS ?= auto
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup setup-learn demo demo-bulk demo-vacancy test test-full test-queues check bench clean

@@ -110,12 +110,12 @@ up() {
   chown -R sgeadmin "$cell/common"
   printf 'export SGE_ROOT=%q SGE_CELL=%q\n' "$SGE_ROOT" "$SGE_CELL" >"$dir/env.sh"
   start_master
-  configure "$(nproc)"
+  configure "$(getconf _NPROCESSORS_ONLN)"
   [ -n "$(ls "/proc/$(cat $spool/execd/*/execd.pid 2>/dev/null | tail -n 1)/comm" 2>/dev/null)" ] ||
     /usr/lib/gridengine/sge_execd >"$dir/execd.log" 2>&1 || die "the execution daemon does not start: $(tail -n 1 "$dir/execd.log")"
   for _ in $(seq 150); do
     if qstat -f 2>/dev/null | awk '/^all.q@localhost/ {exit !($4 != "-NA-" && NF == 5)} END {if (!NR) exit 1}'; then
-      say "up: $(nproc) slots; source $dir/env.sh"
+      say "up: $(getconf _NPROCESSORS_ONLN) slots; source $dir/env.sh"
       return 0
     fi
     sleep 0.2

@@ -57,7 +57,7 @@ up() {
   dir=$(cd "$dir" && pwd)
   install
   local host memory cpus controller node
-  host=$(hostname -s) cpus=$(nproc)
+  host=$(hostname -s) cpus=$(getconf _NPROCESSORS_ONLN)
   memory=$(awk '/MemTotal/ {print int($2 / 1024 * 0.9)}' /proc/meminfo)
   getent hosts "$host" >/dev/null || echo "127.0.0.1 $host" >>/etc/hosts
   read -r controller node < <(free_ports)
