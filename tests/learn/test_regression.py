@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -262,32 +263,72 @@ def test_the_same_is_found_again(tmp_path):
         assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
 
 
+DIELECTRIC = "ml_data/oxide_dielectric_pbesol"
+HOST_COLUMNS = [
+    "band_gap_pbesol_eV",
+    "eps_electronic_avg",
+    "eps_ionic_avg",
+    "density_g_cm3",
+    "lowest_optical_freq_THz",
+    "born_avg_abs_trace_e",
+]
+
+
+def known_hosts(recorded) -> tuple[Dataset, Inputs]:
+    """Published vacancies with the published properties of their hosts where there are some."""
+    dataset = read_dataset(recorded / "ml_data/oxygen_vacancy_formation")
+    hosts = read_dataset(recorded / DIELECTRIC).frame.drop_duplicates("reduced_formula").set_index("reduced_formula")
+    frame = dataset.frame.join(hosts[HOST_COLUMNS], on="reduced_formula")
+    return replace(dataset, frame=frame), gather(replace(dataset, frame=frame), [], ["vbm_from_o_core_eV", *HOST_COLUMNS])
+
+
+def with_features(dataset: Dataset, known: Inputs, sets: list[str], cache) -> Inputs:
+    made = gather(dataset, sets, cache=cache)
+    return Inputs(pd.concat([made.values, known.values], axis=1), {**made.versions, **known.versions})
+
+
 @pytest.mark.slow
-def test_electronic_dielectric_constant(recorded, tmp_path):
-    """Published PBEsol constants of oxides, held-out prototypes. Full size: R² 0.85 for rows at random, 0.80 by prototype."""
-    dataset = read_dataset(recorded / "ml_data/oxide_dielectric_pbesol")
-    inputs = gather(dataset, ["composition", "structure"] if FULL else ["composition"], cache=tmp_path)
+@pytest.mark.parametrize(
+    ("family", "trees", "full", "reduced"),
+    [(RANDOM_FOREST, 100, (0.85, 0.80), (0.81, 0.775)), (GRADIENT_BOOSTING, 200, (0.85, 0.80), (0.815, 0.785))],
+    ids=["random_forest", "gradient_boosting"],
+)
+def test_electronic_dielectric_constant(recorded, tmp_path, family, trees, full, reduced):
+    """Published PBEsol constants of oxides, held-out prototypes. Full size: R² 0.85 for rows at random, 0.80 by prototype.
+
+    Reduced: without features of structures but the volume per atom.
+    """
+    dataset = read_dataset(recorded / DIELECTRIC)
+    if FULL:
+        inputs = gather(dataset, ["composition", "structure"], cache=tmp_path)
+    else:
+        frame = dataset.frame.assign(volume_per_atom=dataset.frame["volume_A3"] / dataset.frame["nsites"])
+        dataset = replace(dataset, frame=frame)
+        inputs = gather(dataset, ["composition"], ["volume_per_atom"])
     task = make_task(dataset, "eps_electronic_avg", inputs, transform="log10", group="prototype")
-    effort = Effort(inner_folds=2, trees=200) if FULL else Effort(folds=3, inner_folds=2, trees=150)
-    found = judge(GRADIENT_BOOSTING, task, effort)
-    assert found.random.pooled.r2 >= (0.85 if FULL else 0.76)
-    assert found.grouped.pooled.r2 >= (0.80 if FULL else 0.70)
+    found = judge(family, task, Effort(inner_folds=3 if FULL else 2, trees=trees if FULL else 60))
+    random, grouped = full if FULL else reduced
+    assert found.random.pooled.r2 >= random
+    assert found.grouped.pooled.r2 >= grouped
     assert found.random.pooled.r2 > found.grouped.pooled.r2
 
 
 @pytest.mark.slow
-def test_oxygen_vacancy_formation_energy(recorded, tmp_path):
-    """Published neutral vacancies in oxides without perturbed-host states; no host is on both sides."""
-    dataset = read_dataset(recorded / "ml_data/oxygen_vacancy_formation")
+@pytest.mark.parametrize(
+    ("family", "trees"), [(RANDOM_FOREST, 100), (GRADIENT_BOOSTING, 200)], ids=["random_forest", "gradient_boosting"]
+)
+def test_oxygen_vacancy_formation_energy(recorded, tmp_path, family, trees):
+    """Published neutral vacancies in oxides without perturbed-host states; no host is on both sides.
+
+    Full size: MAE 0.27 eV for rows at random, 0.35 eV by host. Reduced: without features of the sites.
+    """
+    dataset, known = known_hosts(recorded)
     where = "charge == 0 and not flag_perturbed_host_state"
-    inputs = gather(dataset, ["composition", "site"] if FULL else ["composition"], ["vbm_from_o_core_eV"], cache=tmp_path)
+    inputs = with_features(dataset, known, ["composition", "site"] if FULL else ["composition"], tmp_path)
     task = make_task(dataset, "formation_energy_vbm_ref_eV", inputs, group="host_formula", where=where)
     assert task.left_out["condition"] == (~dataset.frame.eval(where)).sum()
-    if FULL:
-        found = judge(GRADIENT_BOOSTING, task, Effort())
-        assert found.random.pooled.mae <= 0.27
-        assert found.grouped.pooled.mae <= 0.35
-    else:
-        found = judge(GRADIENT_BOOSTING, task, Effort(folds=3, inner_folds=2, trees=100))
-        assert found.grouped.pooled.mae < 0.5
+    found = judge(family, task, Effort(trees=trees) if FULL else Effort(inner_folds=2, trees=60))
+    random, grouped = (0.27, 0.35) if FULL else (0.335, 0.42)
+    assert found.random.pooled.mae <= random
+    assert found.grouped.pooled.mae <= grouped
     assert found.random.pooled.mae < found.grouped.pooled.mae

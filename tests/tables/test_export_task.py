@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +19,8 @@ from fireworks.core.rocket_launcher import launch_rocket
 from ruamel.yaml import YAML
 
 from hibana.core.errors import HibanaError
+from hibana.launch.launcher import Orders
+from hibana.launch.recover import recover
 from hibana.launch.stopping import STOP, Stopped
 from hibana.tables import exporting
 from hibana.tables.exporting import NAME, ExportTask
@@ -223,6 +227,38 @@ def test_a_command_is_run_on_the_snapshot(campaign, pad, folder) -> None:
     first, second = said(pad, fw_id)["commands"]
     assert Path(first["log"]).read_text() == "MgO\n"
     assert "HIB-137" in Path(second["log"]).read_text(), "hibana is the one that runs here"
+
+
+SLOW = """
+import pathlib, sys, time
+here = pathlib.Path(sys.argv[1])
+(here / "begun").touch()
+time.sleep(4)
+(here / "ended").touch()
+"""
+
+
+def test_a_notice_lets_a_command_end_and_begins_no_other(campaign, pad, launchpad_file, folder) -> None:
+    """The queue sends its notice to all processes of the job; what is left is done by the next launcher."""
+    campaign.complete("MgO")
+    (folder / "slow.py").write_text(SLOW)
+    command = f"{sys.executable} {folder / 'slow.py'}"
+    for name in "ab":
+        (folder / name).mkdir()
+    fw_id = add(pad, then=[f"{command} {folder / name}" for name in "ab"])
+    orders = Orders(str(launchpad_file), None, str(folder))
+    with subprocess.Popen(orders.command(), start_new_session=True, stdout=subprocess.DEVNULL, cwd=folder) as launcher:
+        end = time.monotonic() + 120
+        while not (folder / "a" / "begun").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        os.killpg(launcher.pid, signal.SIGUSR1)
+        assert launcher.wait(120) == 0
+    assert [(folder / name / what).exists() for name, what in (("a", "ended"), ("b", "begun"))] == [True, False]
+    recover(pad)
+    assert pad.get_fw_by_id(fw_id).state == "READY"
+    launch(pad, fw_id)
+    assert len(said(pad, fw_id)["commands"]) == 2
+    assert (folder / "b" / "ended").exists()
 
 
 def test_a_command_that_fails_fizzles_the_job_with_what_it_said(campaign, pad, folder) -> None:

@@ -13,9 +13,9 @@ from test_bulk_tables import run_example
 
 from bulk_results import site
 from hibana.defects.formation import NoEnergy
-from hibana.documents.properties import PropertyDoc
+from hibana.documents.properties import PropertyDoc, RelaxationDoc
 from hibana.documents.sites import SitesDoc
-from hibana.documents.vacancy import EdgeLike, GateVerdict, SpinChannel, VacancyDoc, VacancyLevel
+from hibana.documents.vacancy import EdgeLike, GateVerdict, SpinChannel, SupercellDoc, VacancyDoc, VacancyLevel
 from hibana.tables.columns import Record
 from hibana.tables.export import export
 from hibana.tables.oxygen_vacancy import ELEMENTS
@@ -306,3 +306,26 @@ def test_vacancies_are_sorted_by_number_and_not_by_letter(vacancies, tmp_path) -
         vacancies.vacancy("MgO", name, 0)
     export(vacancies.store, "oxygen_vacancy", tmp_path)
     assert [vacancy for _, vacancy in rows(tmp_path)] == ["Va_O1_0", "Va_O2_0", "Va_O10_0"]
+
+
+def test_the_removed_site_is_found_in_the_structure_beside_the_table(full, tmp_path) -> None:
+    """By the supercell's host where that is the structure; of another cell, or an older document, the first of its orbit."""
+    (sites,) = full.store.properties(SitesDoc, {"formula": "ZnO"})
+    (cell,) = full.store.properties(SupercellDoc, {"formula": "ZnO"})
+    oxygen = {item.label: item for item in sites.sites if item.element == "O"}
+    export(full.store, "oxygen_vacancy", tmp_path / "older")
+    assert rows(tmp_path / "older")["ZnO", "Va_O2_0"]["site_index"] == oxygen["O2"].index
+
+    places = {"O1": 1, "O2": 0}
+    named = tuple(item.model_copy(update={"host_index": places[item.name]}) for item in cell.sites)
+    crystal = sites.crystal or next(iter(full.store.properties(RelaxationDoc, {"formula": "ZnO"}))).crystal
+    full.store.put_property(cell.model_copy(update={"sites": named, "host": crystal}))
+    export(full.store, "oxygen_vacancy", tmp_path / "same")
+    found = rows(tmp_path / "same")
+    assert {found["ZnO", f"Va_{name}_0"]["site_index"] for name in places} == {0, 1}
+    assert found["ZnO", "Va_O2_0"]["site_index"] == 0
+
+    stretched = crystal.model_copy(update={"lattice": tuple(tuple(1.1 * x for x in row) for row in crystal.lattice)})
+    full.store.put_property(cell.model_copy(update={"sites": named, "host": stretched}))
+    export(full.store, "oxygen_vacancy", tmp_path / "other")
+    assert rows(tmp_path / "other")["ZnO", "Va_O2_0"]["site_index"] == oxygen["O2"].index

@@ -1,4 +1,4 @@
-"""``hibana learn cluster``: groups of materials that are alike in what decides one of their properties."""
+"""``hibana learn cluster`` and ``hibana learn place``: groups of materials that are alike in what decides a property."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import learn_app
+from hibana.cli.learn import SplitsOption, learn_app
+from hibana.cli.learn_regress import CacheOption, ColumnsOption, SourcesOption, WorkersOption
 
 METHODS = ("ward", "average")
 """Ways of clustering, here as well so that help needs no scikit-learn."""
@@ -21,7 +22,9 @@ SHOWN = 4
 def cluster(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
     target: Annotated[str, typer.Option("--target", "-t", help="Column that the clustering depends on.")],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
+    ],
     against: Annotated[
         str,
         typer.Option("--against", "-a", help="Column that the target is judged against, e.g. the gap for a dielectric constant."),
@@ -47,6 +50,10 @@ def cluster(
     least_size: Annotated[
         int | None, typer.Option("--least-size", min=2, help="Fewest rows of a promising group; default: one in a hundred.")
     ] = None,
+    split: Annotated[
+        str, typer.Option("--split", help="Judge groups of the training rows on the test rows of this split of splits.json, too.")
+    ] = "",
+    splits: SplitsOption = None,
     low: Annotated[bool, typer.Option("--low", help="A low target is wanted instead of a high one.")] = False,
     method: Annotated[str, typer.Option("--method", "-m", help="ward, or average (linkage; up to 5,000 rows).")] = "ward",
     trees: Annotated[int, typer.Option("--trees", min=2, help="Trees of a forest.")] = 300,
@@ -70,21 +77,27 @@ def cluster(
     Example: hibana learn cluster tables/materials -t epsilon_electronic_average --log -a band_gap_pbesol --at-least 2.5
         -f composition -f structure -o groups
     """
+    from dataclasses import replace
+
     from hibana.learn.clustering.leaves import Forest
     from hibana.learn.clustering.run import Settings
     from hibana.learn.clustering.run import cluster as learn
     from hibana.learn.dataset import read_dataset
     from hibana.learn.regression.inputs import gather
     from hibana.learn.regression.task import make_task
+    from hibana.learn.splits import stored_split
 
+    if splits is not None and not split:
+        raise typer.BadParameter("name one of its splits with --split", param_hint="--splits")
     if method not in METHODS:
         raise typer.BadParameter(f"{method!r}; there are: {', '.join(METHODS)}", param_hint="--method")
     if at_least is not None and not against:
         raise typer.BadParameter("needs --against", param_hint="--at-least")
     dataset = read_dataset(table)
+    written = stored_split(dataset, split, splits) if split else None
     sources = list(features or ([] if column else ["composition"]))
     inputs = gather(dataset, sources, column or (), cache=cache, workers=jobs)
-    task = make_task(dataset, target, inputs, transform="log10" if log else "none", where=where)
+    task = replace(make_task(dataset, target, inputs, transform="log10" if log else "none", where=where), split=written)
     notes = errors()
     result = learn(
         dataset,
@@ -107,6 +120,51 @@ def cluster(
     print_json(result) if as_json else _show(result, folder)
 
 
+@learn_app.command()
+def place(
+    groups: Annotated[Path, typer.Argument(help="Folder that hibana learn cluster wrote.")],
+    table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
+    file: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="CSV file to write.")],
+    features: SourcesOption = None,
+    column: ColumnsOption = None,
+    cache: CacheOption = None,
+    jobs: WorkersOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the rows of a table into the groups of a clustering, and say which of them are like none of its rows.
+
+    Each row goes to the nearest centre in the leaf space of the forest. `novelty` is the share of the group's own rows that are
+    nearer to it, `beyond` how much of what the forest looks at lies outside the range of the rows it was grown on; a row is
+    `outside` if the one is above 0.99 or the other at least 0.1: its group then says little.
+
+    Example: hibana learn place groups tables/structures -f composition -f structure -o placed.csv
+    """
+    from hibana.learn.clustering.places import place_rows
+    from hibana.learn.dataset import read_dataset
+    from hibana.learn.regression.inputs import gather
+
+    dataset = read_dataset(table)
+    inputs = gather(dataset, list(features or ([] if column else ["composition"])), column or (), cache=cache, workers=jobs)
+    known = inputs.values[inputs.values.notna().any(axis=1)]
+    found = place_rows(groups, known, inputs.versions)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found.to_csv(file, float_format="%.6g")
+    outside = int(found["outside"].sum())
+    report = {
+        "file": file,
+        "n_placed": len(found),
+        "n_outside": outside,
+        "n_without_features": len(inputs.values) - len(found),
+        "rows_by_group": {str(group): count for group, count in found["cluster"].value_counts().sort_index().items()},
+    }
+    if as_json:
+        print_json(report)
+        return
+    console = output()
+    console.print(f"{len(found)} rows placed, {report['n_without_features']} rows without features: {file}", markup=False)
+    console.print(f"{outside} of them are outside: like none of the rows the groups were made of", markup=False)
+
+
 def _show(result: dict[str, Any], folder: Path) -> None:
     """Stability and the promising groups."""
     from rich.table import Table
@@ -120,6 +178,11 @@ def _show(result: dict[str, Any], folder: Path) -> None:
         f"agreement of {seeds} seeds (adjusted Rand index) {rand['mean']:.2f}, from {rand['min']:.2f} to {rand['max']:.2f}"
     )
     console.print(f"out-of-bag R² {result['forest']['oob_r2'][0]:.3f}")
+    if held := result["held_out"]:
+        share = held["target_variance_within_groups"]
+        console.print(
+            f"variance of the target within groups, {held['n']} rows held out by {held['name']}: {share:.2f}", markup=False
+        )
     scale = f"{target['transform']} of {target['column']}" if target["transform"] != "none" else target["column"]
     judged = f"against {result['against']['column']}" if result["against"] else "against its mean"
     if not result["promising"]:

@@ -21,7 +21,9 @@ SETS = ("composition", "elements", "structure", "site")
 @learn_app.command()
 def features(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
+    ],
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", help=f"{', '.join(SETS)}; may be repeated. Default: composition and structure."),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import learn_app
+from hibana.cli.learn import SplitsOption, learn_app
 
 
 @learn_app.command()
@@ -22,12 +22,19 @@ def ilr(
         list[str],
         typer.Option("--category", "-k", help="Column with true and false, 0 and 1, or texts, or a..b; may be repeated."),
     ],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
+    ],
     size: Annotated[
         str | None, typer.Option("--size", help="Column to extrapolate along as well, e.g. the number of atoms.")
     ] = None,
     join: Annotated[Path | None, typer.Option("--join", help="Second table whose columns are added; needs --on.")] = None,
     on: Annotated[str | None, typer.Option("--on", help="Column that tells which rows of both tables belong together.")] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option("--split", help="Judge on this split of splits.json instead of those made here; may be repeated."),
+    ] = None,
+    splits: SplitsOption = None,
     share: Annotated[float, typer.Option("--share", min=0.01, max=0.9, help="Share of the rows left out at an end.")] = 0.2,
     components: Annotated[int, typer.Option("--components", min=1, help="Components of the partial least squares.")] = 8,
     seed: Annotated[int, typer.Option("--seed", help="Of the random folds and the forest.")] = 0,
@@ -41,20 +48,32 @@ def ilr(
     Example: hibana learn ilr oxides.csv -t gap -d volume..density -k is_magnetic -k crystal_system --size nsites -o ilr
     """
     from hibana.learn.dataset import read_dataset
-    from hibana.learn.ilr.benchmark import make_splits
+    from hibana.learn.ilr.benchmark import make_splits, taken
     from hibana.learn.ilr.columns import joined, read_columns, sizes
     from hibana.learn.ilr.run import learn
+    from hibana.learn.splits import stored_split
 
     if (join is None) != (on is None):
         raise typer.BadParameter("--join and --on belong together", param_hint="--join")
+    if splits is not None and not split:
+        raise typer.BadParameter("name one of its splits with --split", param_hint="--splits")
     dataset = read_dataset(table)
+    written = [stored_split(dataset, name, splits) for name in split or ()]
     if join is not None and on is not None:
         dataset = joined(dataset, read_dataset(join), on)
     columns = read_columns(dataset, target, descriptor, category)
-    splits = make_splits(columns, None if size is None else sizes(dataset, columns, size), share=share, seed=seed)
+    judged = [taken(item, columns) for item in written]
+    judged = judged or make_splits(columns, None if size is None else sizes(dataset, columns, size), share=share, seed=seed)
     notes = errors()
     result = learn(
-        dataset, columns, splits, folder, components=components, seed=seed, say=lambda text: notes.print(text, markup=False)
+        dataset,
+        columns,
+        judged,
+        folder,
+        components=components,
+        seed=seed,
+        written=written,
+        say=lambda text: notes.print(text, markup=False),
     )
     print_json(result) if as_json else _show(result, folder)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import learn_app
+from hibana.cli.learn import SplitsOption, learn_app
 
 FAMILIES = ("random_forest", "gradient_boosting")
 """Names of the families of models, here as well so that help needs no scikit-learn."""
@@ -33,7 +34,9 @@ WorkersOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Process
 def regress(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
     target: Annotated[str, typer.Option("--target", "-t", help="Column to predict.")],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
+    ],
     features: SourcesOption = None,
     column: ColumnsOption = None,
     group: Annotated[
@@ -45,6 +48,13 @@ def regress(
             "reduced_formula, anonymous_formula; none for rows at random only.",
         ),
     ] = "reduced_formula",
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split", help="Judge on the folds of this split of splits.json, e.g. cluster; --group then is for inner folds."
+        ),
+    ] = "",
+    splits: SplitsOption = None,
     log: Annotated[bool, typer.Option("--log", help="Learn the decimal logarithm of the target.")] = False,
     where: Annotated[str, typer.Option("--where", help="Condition on the rows, as pandas' DataFrame.query takes it.")] = "",
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help=f"{' or '.join(FAMILIES)}; default: both.")] = None,
@@ -64,20 +74,27 @@ def regress(
 
     Example: hibana learn regress tables/dielectric -t epsilon_electronic_average --log -f composition -g prototype -o eps
     """
+    from dataclasses import replace
+
     from hibana.learn.dataset import read_dataset
     from hibana.learn.regression.inputs import gather
     from hibana.learn.regression.run import regress as learn
     from hibana.learn.regression.task import make_task
     from hibana.learn.regression.validation import Effort
+    from hibana.learn.splits import stored_split
 
     for name in model or ():
         if name not in FAMILIES:
             raise typer.BadParameter(f"{name!r}; there are: {', '.join(FAMILIES)}", param_hint="--model")
+    if splits is not None and not split:
+        raise typer.BadParameter("name one of its splits with --split", param_hint="--splits")
     dataset = read_dataset(table)
+    written = stored_split(dataset, split, splits) if split else None
     sources = list(features or ([] if column else ["composition"]))
     inputs = gather(dataset, sources, column or (), cache=cache, workers=jobs)
     chosen = "" if group == "none" else group
     task = make_task(dataset, target, inputs, transform="log10" if log else "none", group=chosen, where=where)
+    task = replace(task, split=written)
     notes = errors()
     result = learn(
         dataset,
@@ -96,7 +113,7 @@ def regress(
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a model that hibana learn regress wrote, e.g. eps/random_forest.")],
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
-    file: Annotated[Path, typer.Option("--output", "-o", help="CSV file to write.")],
+    file: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="CSV file to write.")],
     features: SourcesOption = None,
     column: ColumnsOption = None,
     cache: CacheOption = None,
@@ -141,8 +158,9 @@ def _show(result: dict[str, Any], folder: Path) -> None:
         for split in ("random", "grouped"):
             if found[split]:
                 pooled, folds = found[split]["pooled"], found[split]["over_folds"]["r2"]
-                label = "random" if split == "random" else f"by {result['groups']['name']}"
+                label = "random" if split == "random" else f"by {found[split]['split']}"
                 numbers = (f"{pooled['r2']:.3f}", f"{pooled['mae']:.4g}", f"{pooled['rmse']:.4g}")
-                grid.add_row(name, label, *numbers, f"{folds['mean']:.3f} ± {folds['sd']:.3f}")
+                about = "-" if math.isnan(folds["sd"]) else f"{folds['mean']:.3f} ± {folds['sd']:.3f}"
+                grid.add_row(name, label, *numbers, about)
     console.print(grid)
     console.print(f"  {folder}", markup=False)

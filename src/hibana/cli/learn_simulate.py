@@ -42,7 +42,9 @@ SourcesOption = Annotated[
 def simulate(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
     target: TargetOption,
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
+    ],
     above: AboveOption = None,
     below: BelowOption = None,
     between: BetweenOption = None,

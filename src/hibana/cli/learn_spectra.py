@@ -18,7 +18,9 @@ SIZES = ("small", "full")
 @learn_app.command()
 def spectra(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
-    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to; made where it is missing.")],
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
+    ],
     target: Annotated[
         str, typer.Option("--target", "-t", help="Column with spectra, part of its name, or what numbered columns begin with.")
     ] = "absorption",

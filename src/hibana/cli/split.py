@@ -13,7 +13,8 @@ from hibana.cli.console import JsonOption, output, print_json
 def split(
     table: Annotated[Path, typer.Argument(help="Folder of an export, or a Parquet or CSV file.")],
     file: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; default: splits.json beside the table.")
+        Path | None,
+        typer.Option("--output", "-o", dir_okay=False, help="File to write; default: splits.json beside the table."),
     ] = None,
     folds: Annotated[int, typer.Option("--folds", "-k", min=2, help="Number of folds, and of clusters.")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Another seed gives other folds.")] = 0,

@@ -11,8 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hibana.core.errors import HibanaError
+from hibana.documents.candidate import FAMILY_LABEL
 from hibana.learn.errors import TOO_FEW_ROWS
 from hibana.learn.regression.groups import FORMULA_COLUMNS, group_labels
+from hibana.tables.families import Links
 from hibana.tables.leakage import Array, composition_points
 from hibana.tables.splits import (
     NEITHER,
@@ -24,13 +26,18 @@ from hibana.tables.splits import (
     property_range,
     random_folds,
 )
-from hibana.tables.splits_file import Split, SplitTable
+from hibana.tables.splits_file import SPLITS_FILE, Split, SplitTable, StoredSplit, read_split
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hibana.learn.dataset import Dataset
 
 GROUPS = ("reduced_formula", "chemical_system", "prototype")
 FAMILY, HOST, CLUSTER, SIZE, RANDOM = "duplicate_family", "host", "cluster", "size", "random"
+SCREENED = "family"
+"""Column with the family that screening put the input into."""
+
 HOST_COLUMNS = ("group", "host_formula", "material_id")
 """Columns that name what several rows are about, the first that there is."""
 
@@ -106,6 +113,34 @@ def splits_of(dataset: Dataset, k: int = 5, seed: int = 0, targets: Sequence[str
     )
 
 
+def stored_split(dataset: Dataset, name: str, file: Path | None = None) -> StoredSplit:
+    """A split that ``hibana split`` wrote for a table: from a file, by default ``splits.json`` beside the table.
+
+    Raises
+    ------
+    HibanaError
+        HIB-145 if there is no such file, HIB-146 if it is of another snapshot, HIB-147 if it has no such split.
+    """
+    path = file or dataset.path.parent / SPLITS_FILE
+    return read_split(path, name, dataset.snapshot, [str(row) for row in dataset.frame.index])
+
+
+def usable_folds(split: StoredSplit, row_ids: Sequence[str], least_training: int, least_test: int) -> tuple[Fold, ...]:
+    """Folds of a written split for the rows that are used.
+
+    Raises
+    ------
+    HibanaError
+        HIB-262 if a fold has too few training or test rows among them.
+    """
+    folds = split.folds(row_ids)
+    for number, (training, test) in enumerate(folds or [((), ())]):
+        if len(training) < least_training or len(test) < least_test:
+            what = f"fold {number} of the split {split.name!r} has {len(training)} rows to train on and {len(test)} to test"
+            raise TOO_FEW_ROWS.error(f"{what}; {least_training} and {least_test} are needed")
+    return folds
+
+
 def _groups(dataset: Dataset) -> tuple[dict[str, list[Hashable]], dict[str, str]]:
     """Labels of each kind of group, and why there are none of others."""
     labels: dict[str, list[Hashable]] = {}
@@ -124,12 +159,41 @@ def _groups(dataset: Dataset) -> tuple[dict[str, list[Hashable]], dict[str, str]
 
 
 def _families(dataset: Dataset) -> list[Hashable]:
-    """Duplicate family of the structure of each row."""
+    """Duplicate family of each row: what screening said of the inputs, and what comparing the structures says."""
+    if FAMILY in dataset.frame.columns:
+        return list(dataset.frame[FAMILY])
+    given = list(map(_screened, dataset.frame[SCREENED])) if SCREENED in dataset.frame.columns else None
+    try:
+        found = _families_of_structures(dataset)
+    except (HibanaError, ValueError):
+        if given is None or all(map(is_missing, given)):
+            raise
+        found = group_labels(dataset, "reduced_formula").tolist()
+    return found if given is None else _together(given, found)
+
+
+def _screened(value: Any) -> str | None:
+    """The label that screening gave; a column of this name in other tables means something else."""
+    return value if isinstance(value, str) and FAMILY_LABEL.fullmatch(value) else None
+
+
+def _together(given: Sequence[Hashable], found: Sequence[Hashable]) -> list[Hashable]:
+    """One label for rows that agree in either of two: what may belong together is kept together."""
+    links = Links()
+    pairs = [
+        [f"{kind} {label}" for kind, label in zip(("given", "found"), pair, strict=True) if not is_missing(label)]
+        for pair in zip(given, found, strict=True)
+    ]
+    for pair in pairs:
+        links.join(pair)
+    return [links.first(pair[0]) if pair else None for pair in pairs]
+
+
+def _families_of_structures(dataset: Dataset) -> list[Hashable]:
+    """Duplicate family of the structure of each row, by comparing the structures beside the table."""
     from hibana.learn.features.crystals import rows_of_structures
     from hibana.tables.families import duplicate_families
 
-    if FAMILY in dataset.frame.columns:
-        return list(dataset.frame[FAMILY])
     formulas = group_labels(dataset, "reduced_formula").tolist()
     rows = rows_of_structures(dataset)
     known = {name: str(formulas[numbers[0]]) for name, numbers in rows.items() if not is_missing(formulas[numbers[0]])}

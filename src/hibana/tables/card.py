@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hibana.protocol.protocol import load_protocol, protocol_names
 from hibana.tables.columns import Column
 from hibana.tables.left_out import LEFT_OUT_MEANINGS
 from hibana.tables.manifest import Manifest
 from hibana.tables.missing import MISSING_MEANINGS
 from hibana.tables.other_formats import SUFFIXES
+from hibana.tables.series import Series
 from hibana.tables.structures_file import STRUCTURES_FILE
 from hibana.tables.table import Table
 from hibana.tables.tally import Tally
@@ -47,6 +49,7 @@ def _facts(manifest: Manifest, tally: Tally) -> str:
         "Rows": f"{tally.n_rows}, {_key(table, tally)}",
         "Calculator": f"{series.calculator}{f' ({versions})' if versions else ''}; numbers of two calculators are never mixed",
         "Protocol": f"{series.protocol}, version {series.protocol_version}",
+        **_functional(series),
         "Flagged results": flagged,
         "Candidates considered": str(tally.n_candidates),
         f"{_counted(table)} left out": str(tally.n_left_out),
@@ -70,6 +73,18 @@ def _facts(manifest: Manifest, tally: Tally) -> str:
     return text
 
 
+def _functional(series: Series) -> dict[str, str]:
+    """The density functional; nothing where the protocol in this version of hibana is not that of the table."""
+    if series.protocol not in protocol_names():
+        return {}
+    protocol = load_protocol(series.protocol)
+    if protocol.version != series.protocol_version:
+        return {}
+    name = {"pbesol": "PBEsol", "pbe": "PBE"}.get(protocol.functional, protocol.functional)
+    hubbard = "with" if protocol.hubbard_u else "without"
+    return {"Functional": f"{name} {hubbard} Hubbard U, but for columns that name another one; how it was used is said below"}
+
+
 def _key(table: Table, tally: Tally) -> str:
     if table.parts is not None:
         return f"one of the {table.parts.noun} of {tally.n_materials} materials, sorted by `material_id`"
@@ -91,17 +106,21 @@ def _files(manifest: Manifest) -> str:
 - `croissant.json`: the same as JSON-LD (Croissant 1.0)
 
 ```python
+import json
 import pandas as pd
 
 table = pd.read_parquet("{table.name}.parquet")
 same = pd.read_csv("{table.name}.csv", keep_default_na=False, na_values=[""])
+left_out = pd.read_csv("left_out.csv", keep_default_na=False)
+with open("dictionary.json", encoding="utf-8") as file:
+    columns = pd.DataFrame(json.load(file)["columns"]).set_index("name")  # unit, meaning, steps of each column
 {_stacking(table)}{_widening(table)}```"""
 
 
 def _others(manifest: Manifest) -> str:
     """The formats that were asked for."""
     meanings = {
-        "jsonl": "the table as JSON lines",
+        "jsonl": f'the table as JSON lines: `pd.read_json("{manifest.table.name}.jsonl", lines=True, dtype=False)`',
         "hdf5": "the table as HDF5, a dataset a column; `missing_value` stands for null",
     }
     return "".join(f"- `{manifest.table.name}{SUFFIXES[name]}`: {meanings[name]}\n" for name in manifest.formats)
@@ -134,7 +153,6 @@ def _stacking(table: Table) -> str:
         return ""
     name = table.spectra[0].name
     return f'''
-import json
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -149,7 +167,8 @@ def _missing(table: Table) -> str:
     return (
         "A missing value is null in Parquet and an empty cell in CSV, never 0. `missing` names each one with a code that says "
         "why, and `reason` says it in words. `keep_default_na=False` keeps pandas from taking the formula NaN for a missing "
-        'value. `address_…` names the run a number comes from: `hibana query \'{"address": "…"}\' --collection tasks` shows it, '
+        "value. `steps` of a column names the runs that it comes from, and `address_` with that name is the column with the "
+        'address of the run: `hibana query \'{"address": "…"}\' --collection tasks` shows it, '
         f"and `hibana why MATERIAL` says how a material got where it is in `{table.name}`.\n\n{codes}"
     )
 

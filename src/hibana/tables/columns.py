@@ -72,6 +72,8 @@ class Record:
         Documents about parts of the material, for a row that is about the whole of it.
     withheld
         Documents that there are, but not for this row: they have flags.
+    family
+        Family of duplicates that screening put the material into; None where it was not screened.
     """
 
     documents: Documents
@@ -79,6 +81,7 @@ class Record:
     item: BaseModel | None = None
     parts: Sequence[PropertyDoc] = ()
     withheld: Documents = field(default_factory=dict)
+    family: str | None = None
 
 
 @dataclass(frozen=True)

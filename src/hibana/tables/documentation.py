@@ -33,6 +33,9 @@ filter. Two exports of the same state of the store are the same bytes. With `--k
 its snapshot, is read-only and is never written to again. `hibana diff A B` says which rows and cells changed from one export to
 another, and why.
 
+**Splits.** `hibana split FOLDER` writes `splits.json` beside the table: rows to train on and to test. It is no part of the
+snapshot but names it; the learning modules refuse splits of another one. After a new export to the same folder, split again.
+
 **In a campaign.** `lpad add workflows/export.yaml` exports tables as kept snapshots when nothing is left to run, or when so many
 materials have their results, and then runs commands on them, for instance a learning module.
 

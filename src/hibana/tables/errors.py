@@ -79,3 +79,18 @@ MODULE_FAILED = declare(
     "a command on an exported table failed",
     "Run the command by hand in the folder that the message names, mend what it says, then `lpad rerun_fws` the task.",
 )
+UNREADABLE_SPLITS = declare(
+    145,
+    "the splits of the table cannot be read",
+    "Write them with: hibana split TABLE",
+)
+OTHER_SPLITS = declare(
+    146,
+    "the splits belong to another snapshot of the table",
+    "Write them again for this table (hibana split TABLE), or name the file that belongs to it with --splits.",
+)
+NO_SUCH_SPLIT = declare(
+    147,
+    "the file of splits has no such split",
+    "Choose one of those that the message lists, or write more (hibana split TABLE --target COLUMN).",
+)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fireworks import FiretaskBase, Firework, FWAction, FWorker, Workflow, explicit_serialize
 from pymongo import DESCENDING
+from pymongo.collection import Collection
 
 from hibana.core.errors import HibanaError
 from hibana.launch.beats import beating
 from hibana.launch.firetasks import carried, launchpad_of, leave_at_the_end
+from hibana.launch.notice import NOTICES, heeding
 from hibana.launch.stopping import STOP, Stopped
+from hibana.store.patience import patiently
 from hibana.tables.errors import BAD_EXPORT_TASK, MODULE_FAILED, NOTHING_ASKED, UNKNOWN_SERIES
 from hibana.tables.export import ExportReport, export
 from hibana.tables.other_formats import check_formats
@@ -93,7 +99,7 @@ class ExportTask(FiretaskBase):  # type: ignore[misc]
         order = _Order.of(self)
         store = Store(launchpad.db)
         watch = _Watch(launchpad, store, fw_id, order, fw_spec.get("_fw_env") or {})
-        with STOP.interruptible(), beating(launchpad, fw_id):
+        with STOP.interruptible(), beating(launchpad, fw_id), heeding(threading.Event(), STOP.ask):
             state = watch.wait()
             if isinstance(state, _Ready):
                 return self._give_way(carried(launchpad, fw_spec, fw_id), state, fw_spec.get("_fw_name", "export"))
@@ -208,15 +214,16 @@ class _Watch:
 
     def _others(self, states: Sequence[str]) -> bool:
         """Whether there are jobs in some states, other tasks of this kind aside."""
-        return self._launchpad.fireworks.find_one(self._query(states), {"fw_id": 1}) is not None
+        return patiently(lambda: self._launchpad.fireworks.find_one(self._query(states), {"fw_id": 1})) is not None
 
     def _ready(self) -> _Ready | None:
         """The others that are ready and that this worker may run."""
         running, fields = {"fw_id": self._fw_id, "state": "RUNNING"}, {"fworker": 1}
-        launch = self._launchpad.launches.find_one(running, fields, sort=[("launch_id", DESCENDING)]) or {}
+        launches, fireworks = self._launchpad.launches, self._launchpad.fireworks
+        launch = patiently(lambda: launches.find_one(running, fields, sort=[("launch_id", DESCENDING)])) or {}
         mine = FWorker.from_dict(launch["fworker"]).query if launch.get("fworker") else {}
         query = {"$and": [self._query(("READY",)), mine]}
-        first = self._launchpad.fireworks.find_one(query, {"spec._priority": 1}, sort=[("spec._priority", DESCENDING)])
+        first = patiently(lambda: fireworks.find_one(query, {"spec._priority": 1}, sort=[("spec._priority", DESCENDING)]))
         return None if first is None else _Ready((first.get("spec") or {}).get("_priority"))
 
     def _query(self, states: Sequence[str]) -> dict[str, Any]:
@@ -244,7 +251,8 @@ class _Watch:
                 counts[name] = self._store.count(table.subject.collection, query)
             else:
                 collection = self._store.database[table.subject.collection]
-                grouped = collection.aggregate([{"$match": query}, {"$group": {"_id": "$material_id"}}, {"$count": "n"}])
+                stages = [{"$match": query}, {"$group": {"_id": "$material_id"}}, {"$count": "n"}]
+                grouped = patiently(partial(_grouped, collection, stages))
                 counts[name] = next((int(item["n"]) for item in grouped), 0)
         return counts
 
@@ -253,7 +261,7 @@ class _Watch:
         if table in self._chosen:
             return self._chosen[table]
         try:
-            there = series_there(self._store, find_table(table))
+            there = patiently(lambda: series_there(self._store, find_table(table)))
             return self._chosen.setdefault(table, choose_series(there, **self._order.series))
         except HibanaError as error:
             if error.kind in (NOTHING_ASKED, UNKNOWN_SERIES):
@@ -261,23 +269,47 @@ class _Watch:
             raise
 
 
+def _grouped(collection: Collection[dict[str, Any]], stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return list(collection.aggregate(stages))
+
+
 def _run(commands: Sequence[str], reports: Sequence[ExportReport], directory: Path) -> list[dict[str, Any]]:
-    """Run commands on snapshots, one after the other; the output of each is a file of the launch."""
+    """Run commands on snapshots, one after the other; the output of each is a file of the launch.
+
+    A notice of the queue lets the command that runs come to its end, in the time that is left, and begins no other.
+
+    Raises
+    ------
+    Stopped
+        If this process was asked to stop: the task is run again, with all its commands.
+    """
     folders = {report.table: str(report.directory) for report in reports}
     ran = []
     for number, command in enumerate(commands, 1):
+        if STOP.asked:
+            raise Stopped
         words = _words(command, folders)
         log = Path.cwd() / f"command-{number}.log"
         with log.open("wb") as output:
             try:
-                done = subprocess.run(words, cwd=directory, stdout=output, stderr=subprocess.STDOUT, check=False)
+                done = subprocess.run(
+                    words, cwd=directory, stdout=output, stderr=subprocess.STDOUT, check=False, preexec_fn=_deaf_to_notices
+                )
             except OSError as error:
                 raise MODULE_FAILED.error(f"{shlex.join(words)}: {error.strerror}", where=directory) from error
+        if done.returncode < 0 and STOP.asked:
+            raise Stopped
         if done.returncode:
             said = log.read_text(encoding="utf-8", errors="replace")[-TAIL:]
             raise MODULE_FAILED.error(f"{shlex.join(words)} ended with {done.returncode}\n{said}", where=directory)
         ran.append({"command": shlex.join(words), "log": str(log)})
     return ran
+
+
+def _deaf_to_notices() -> None:
+    """Let a notice that the queue sends to all processes not end a command, which would not know what it means."""
+    for number in NOTICES:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _words(command: str, folders: Mapping[str, str]) -> list[str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from hibana.core.errors import HibanaError
+from hibana.documents.candidate import latest_labels
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+    from hibana.store.store import Store
 
 Packed = tuple[str, bytes]
 """Key and packed standard primitive cell of a crystal."""
@@ -45,6 +48,49 @@ def duplicate_families(formulas: Mapping[str, str], structures: Iterable[tuple[s
     for formula, members in found.items():
         labels |= _families_of(formula, members)
     return labels
+
+
+def with_families(store: Store, candidates: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Candidates, each with its ``family``: one label for all that share one.
+
+    Screenings of different crystals may name a family differently, by the smallest key that each has seen. A crystal that was in
+    several has all their labels and makes one family of them. Of labels by several versions of the rule the latest count.
+
+    Parameters
+    ----------
+    store
+        Where the candidates are.
+    candidates
+        Their stored documents, with ``families``.
+    """
+    links = Links()
+    for found in store.query("candidates", {"families.1": {"$exists": True}}, ("families",)):
+        links.join(_latest(found))
+    for candidate in candidates:
+        labels = _latest(candidate)
+        yield {**candidate, "family": links.first(labels[0]) if labels else None}
+
+
+class Links:
+    """Names that belong together; each group goes under the first of its names."""
+
+    def __init__(self) -> None:
+        self._above: dict[str, str] = {}
+
+    def first(self, name: str) -> str:
+        """The first name of the group that a name is in."""
+        while (above := self._above.get(name, name)) != name:
+            name = above
+        return name
+
+    def join(self, names: Iterable[str]) -> None:
+        """Put all groups that names are in together."""
+        tops = sorted({self.first(name) for name in names})
+        self._above |= dict.fromkeys(tops[1:], tops[0]) if tops else {}
+
+
+def _latest(candidate: Mapping[str, Any]) -> tuple[str, ...]:
+    return latest_labels([(family["label"], family["rule"]) for family in candidate.get("families", ())])
 
 
 def _packed(structure: Structure) -> Packed | None:

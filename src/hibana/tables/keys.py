@@ -9,6 +9,9 @@ from hibana.documents.properties import PropertyDoc, RelaxationDoc
 from hibana.tables.columns import Column, Record, property_name
 from hibana.tables.series import Series
 
+FAMILY = "family"
+"""Name of the column with the family of duplicates."""
+
 SEPARATOR = ":"
 """Between the components of a row id: ``hib-0123456789abcdef:Va_O1_2:pbesol@1:vasp``."""
 
@@ -54,6 +57,17 @@ def row_id_column(kind: type[PropertyDoc], part: Callable[[Record], str] | None 
         meaning="Name of the row, unique and stable: material, part of it where the row is about one, protocol, calculator.",
         source=f"{property_name(kind)}.material_id, part, protocol, protocol_version, calculator",
         read=read,
+    )
+
+
+def family_column() -> Column:
+    """Column ``family``, which screening knows and no property document."""
+    return Column(
+        *(FAMILY, "string", None),
+        "Family of duplicates that `hibana screen` put the input crystal into: rows of one family are one crystal within its "
+        "tolerances. Labels by the latest version of its rule; candidates that share a label of any screening have one.",
+        "candidates.families",
+        lambda record: record.family,
     )
 
 

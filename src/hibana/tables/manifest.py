@@ -131,8 +131,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise NO_SNAPSHOT.error(f"no {MANIFEST} that can be read ({error})", where=folder) from error
+    except FileNotFoundError as error:
+        what = f"there is no {MANIFEST} in it" if folder.is_dir() else "there is no such folder"
+        raise NO_SNAPSHOT.error(what, where=folder) from error
+    except OSError as error:
+        raise NO_SNAPSHOT.error(f"its {MANIFEST} cannot be read: {error.strerror}", where=folder) from error
+    except ValueError as error:
+        raise NO_SNAPSHOT.error(f"its {MANIFEST} is no JSON", where=folder) from error
     needed = ("format", "snapshot", "table", "columns", "files")
     if not isinstance(content, dict) or any(name not in content for name in needed):
         raise NO_SNAPSHOT.error(f"{MANIFEST} is not that of a table", where=path)

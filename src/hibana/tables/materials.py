@@ -14,6 +14,7 @@ from hibana.documents.sites import SitesDoc
 from hibana.documents.vacancy import SupercellDoc, VacancyDoc, VacancySummaryDoc
 from hibana.tables.columns import Column, Record, address_column, projection
 from hibana.tables.common import crystal_columns, identity_columns, quality_columns
+from hibana.tables.keys import family_column
 from hibana.tables.table import Table
 
 JOINED: tuple[type[PropertyDoc], ...] = (
@@ -59,6 +60,7 @@ def materials(tables: Iterable[Table]) -> Table:
         is_overview=True,
         columns=(
             *identity_columns(RelaxationDoc),
+            family_column(),
             *crystal_columns(),
             *(_joined(kind, field, name) for kind, field, name in _KEY_NUMBERS),
             Column(

@@ -11,8 +11,11 @@ from hibana.documents.properties import ElectronicDoc, PropertyDoc
 from hibana.documents.sites import SiteDescriptor, SitesDoc
 from hibana.tables.cells import Value
 from hibana.tables.columns import Column, Record, property_name
+from hibana.tables.keys import FAMILY
 
-MissingCode = Literal["no_document", "unavailable", "flagged", "failed", "metal", "not_asked", "not_given", "not_applicable"]
+MissingCode = Literal[
+    "no_document", "unavailable", "flagged", "failed", "metal", "not_asked", "not_given", "not_applicable", "not_screened"
+]
 
 MISSING_MEANINGS: Mapping[MissingCode, str] = {
     "no_document": "the property that it shows was not asked for, or is not there yet",
@@ -23,6 +26,7 @@ MISSING_MEANINGS: Mapping[MissingCode, str] = {
     "not_asked": "not looked for: a run that it is read from is not part of what was asked for, or was not spin-polarised",
     "not_given": "the runs are there and do not give it: the quantity has no value for this material, or could not be derived",
     "not_applicable": "has no meaning for a site of this kind",
+    "not_screened": "the material was submitted without `hibana screen`, which finds the families of duplicates",
 }
 
 ALTERNATIVES = (frozenset({"hse06_nsc", "ddh_nsc"}), frozenset({"oxygen_molecule", "oxygen_atom"}))
@@ -48,7 +52,7 @@ def missing_column() -> Column:
 
 
 def missing_codes(columns: Sequence[Column], values: Sequence[Value], record: Record) -> dict[str, MissingCode]:
-    """Code of each missing cell of a row; notes and what is not read from runs are never missing.
+    """Code of each missing cell of a row; notes and, but for the family, what is not read from runs are never missing.
 
     Parameters
     ----------
@@ -62,6 +66,8 @@ def missing_codes(columns: Sequence[Column], values: Sequence[Value], record: Re
     steps: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
     found: dict[str, MissingCode] = {}
     for column, value in zip(columns, values, strict=True):
+        if value is None and column.name == FAMILY:
+            found[column.name] = "not_screened"
         if value is not None or not column.steps or column.is_note:
             continue
         name = column.source.partition(".")[0]

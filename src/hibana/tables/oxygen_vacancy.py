@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hibana.documents.chemical_potentials import OXYGEN_STEPS, ChemicalPotentialDoc, ChemicalPotentials, Diagram
+from hibana.documents.crystal import Crystal
 from hibana.documents.dielectric import DielectricDoc
 from hibana.documents.properties import ElectronicDoc, PropertyDoc, RelaxationDoc
 from hibana.documents.sites import SiteDescriptor, SitesDoc
@@ -40,6 +41,9 @@ HOST: tuple[type[PropertyDoc], ...] = (
 JOINED: tuple[type[PropertyDoc], ...] = (VacancyDoc, *reversed(HOST))
 """All documents of a row; of those that say which run a step was, the first counts."""
 
+SAME_CELL = 1e-5
+"""Lattice vectors (Å) and fractional coordinates that differ less are the same."""
+
 NEIGHBOUR_QUANTITIES = {"ave_bec": "born_charge", "bader_charge": "bader_charge", "eleneg": "electronegativity"}
 """Names in the published table to fields of site descriptors."""
 
@@ -54,6 +58,25 @@ def _site(field: str, name: str | None = None, quantity: str | None = None) -> C
     """Column of the site, missing where its descriptors are."""
     column = item_projection(SitesDoc, "sites", SiteDescriptor, field, name, after=(quantity,) if quantity else ())
     return replace(column, read=lambda record: None if record.item is None else column.read(record))
+
+
+def _site_index(record: Record) -> int | None:
+    """The removed site in the structure beside the table: itself where that is the host's cell, else the first of its orbit."""
+    supercell, structure = record.documents.get(SupercellDoc), OXYGEN_VACANCY.crystal(record.documents)
+    vacancy = record.documents[VacancyDoc]
+    if isinstance(supercell, SupercellDoc) and isinstance(vacancy, VacancyDoc) and _is_same_cell(supercell.host, structure):
+        found = next((site.host_index for site in supercell.sites if site.name == vacancy.site), None)
+        if found is not None:
+            return found
+    return record.item.index if isinstance(record.item, SiteDescriptor) else None
+
+
+def _is_same_cell(one: Crystal | None, other: Crystal | None) -> bool:
+    """Whether two cells are the same site by site, so that an index means the same in both."""
+    if one is None or other is None or one.species != other.species:
+        return False
+    ways = np.array(one.frac_coords) - np.array(other.frac_coords)
+    return bool(np.allclose(one.lattice, other.lattice, atol=SAME_CELL) and np.allclose(ways, np.round(ways), atol=SAME_CELL))
 
 
 def _vacancy(field: str, name: str | None = None) -> Column:
@@ -246,6 +269,14 @@ OXYGEN_VACANCY = Table(
         ),
         _vacancy("part", "vacancy"),
         _vacancy("site"),
+        Column(
+            *("site_index", "integer", None),
+            "The removed site, or one that is equivalent to it: an index, from 0, into the material's structure in "
+            "`structures.jsonl.gz`.",
+            "supercells.sites.host_index",
+            _site_index,
+            steps=steps_of(SupercellDoc, "sites"),
+        ),
         _vacancy("charge"),
         _host(RelaxationDoc, "space_group_number"),
         _host(RelaxationDoc, "space_group_symbol"),

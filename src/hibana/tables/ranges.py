@@ -162,6 +162,7 @@ _CHEMICAL_POTENTIALS = {
 _OTHERS = {
     "supercells.anisotropy": Range(0.0, 10.0),
     "supercells.n_atoms": COUNT,
+    "supercells.sites.host_index": Range(0, None),
     "vacancy_summaries.band_gap": Range(-5.0, 40.0),
     "dispersion.min_frequency": FREQUENCY,
     "dispersion.max_frequency": FREQUENCY,

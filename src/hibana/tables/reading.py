@@ -14,6 +14,7 @@ from hibana.core.errors import HibanaError
 from hibana.documents.properties import PropertyDoc
 from hibana.flows.branches import branches_of
 from hibana.tables.columns import property_name
+from hibana.tables.families import with_families
 from hibana.tables.series import Series
 from hibana.tables.table import Table
 
@@ -42,6 +43,8 @@ class Account:
         Its property documents.
     parts
         Those of them that are about a part of the material.
+    family
+        Family of duplicates that screening put it into; None for one that was not screened.
     """
 
     material_id: str
@@ -50,6 +53,7 @@ class Account:
     outcomes: dict[str, str] = field(default_factory=dict)
     documents: dict[type[PropertyDoc], PropertyDoc] = field(default_factory=dict)
     parts: list[PropertyDoc] = field(default_factory=list)
+    family: str | None = None
 
     def add(self, item: PropertyDoc | Mapping[str, Any], series: Series) -> None:
         """Enter a property document, an outcome (it has a ``state``) or a candidate."""
@@ -63,6 +67,7 @@ class Account:
             self.outcomes[item["flow"]] = item.get("reason") or item["state"]
         else:
             self.formula = item["formula"]
+            self.family = item.get("family")
             self.submitted |= {submission["flow"] for submission in item.get("submissions", ()) if _of(submission) == series}
 
 
@@ -80,7 +85,7 @@ def accounts(store: Store, table: Table, series: Series) -> Iterator[Account]:
     """
     key = series.as_dict()
     streams: list[Iterator[PropertyDoc | Mapping[str, Any]]] = [
-        _pages(store, "candidates", {}, ("material_id", "formula", "submissions")),
+        with_families(store, _pages(store, "candidates", {}, ("material_id", "formula", "submissions", "families"))),
         _pages(store, "outcomes", key, ("material_id", "flow", "state", "reason")),
         *(_documents(store, kind, key) for kind in (*table.optional, *table.documents)),
     ]

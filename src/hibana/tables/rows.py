@@ -92,6 +92,7 @@ def _records(account: Account, table: Table, store: Store, *, include_flagged: b
             item,
             parts=tuple(account.parts),
             withheld=withheld,
+            family=account.family,
         )
 
 

@@ -144,12 +144,21 @@ def property_range(values: ArrayLike, share: float = 0.2, side: Side = "top") ->
     return folds_of(fold_numbers)
 
 
-def folds_of(numbers: ArrayLike) -> tuple[Fold, ...]:
-    """Folds of the number of the fold that tests each row; :data:`TRAINING` for none, :data:`NEITHER` to leave it out."""
+def folds_of(numbers: ArrayLike, n_folds: int | None = None) -> tuple[Fold, ...]:
+    """Folds of the number of the fold that tests each row; :data:`TRAINING` for none, :data:`NEITHER` to leave it out.
+
+    Parameters
+    ----------
+    numbers
+        (n_rows,) the numbers.
+    n_folds
+        How many folds there are, of which some may test no row; None for those that the numbers name.
+    """
     fold_numbers = np.asarray(numbers)
+    count = int(fold_numbers.max(initial=-1)) + 1 if n_folds is None else n_folds
     return tuple(
         (np.flatnonzero((fold_numbers != fold) & (fold_numbers != NEITHER)), np.flatnonzero(fold_numbers == fold))
-        for fold in range(int(fold_numbers.max(initial=-1)) + 1)
+        for fold in range(count)
     )
 
 

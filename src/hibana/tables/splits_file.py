@@ -1,4 +1,7 @@
-"""``splits.json`` beside a table: which fold tests each row, and what each split lets through."""
+"""``splits.json`` beside a table: which fold tests each row, and what each split lets through.
+
+It is no part of the snapshot, which never changes, but names it: splits are only ever used with the table they were made of.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,15 @@ import os
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hibana.tables.errors import NO_SUCH_SPLIT, OTHER_SPLITS, UNREADABLE_SPLITS
 from hibana.tables.leakage import Array, leakage, near_duplicates
-from hibana.tables.splits import Fold, fold_numbers_of
+from hibana.tables.splits import Fold, fold_numbers_of, folds_of
 
 SPLITS_FILE = "splits.json"
 VERSION = 1
@@ -132,3 +139,91 @@ def write_splits(table: SplitTable, path: Path) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     partial.write_text("{\n " + ",\n ".join(lines) + "\n}\n", encoding="utf-8")
     partial.replace(path)
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """A split as ``splits.json`` has it.
+
+    Parameters
+    ----------
+    name, rule
+        As in :class:`Split`.
+    numbers
+        By row id: number of the fold that tests it, or one of the negative numbers of :mod:`hibana.tables.splits`.
+    leakage
+        What it lets through.
+    file, sha256
+        Name and hash of the file.
+    """
+
+    name: str
+    rule: str
+    numbers: Mapping[str, int]
+    leakage: Mapping[str, Any]
+    file: str
+    sha256: str
+
+    @property
+    def n_folds(self) -> int:
+        """Folds over all rows of the table."""
+        return max(self.numbers.values(), default=-1) + 1
+
+    def folds(self, row_ids: Sequence[str]) -> tuple[Fold, ...]:
+        """Training and test rows of each fold, as places among some rows of the table; a fold may have lost its test rows."""
+        return folds_of(np.array([self.numbers[row] for row in row_ids], dtype=np.intp), self.n_folds)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a result says of the split that it rests on."""
+        return {
+            "name": self.name,
+            "rule": self.rule,
+            "n_folds": self.n_folds,
+            "leakage": dict(self.leakage),
+            "file": self.file,
+            "sha256": self.sha256,
+        }
+
+
+def read_split(path: Path, name: str, snapshot: str, row_ids: Sequence[str]) -> StoredSplit:
+    """A split of a table that :func:`write_splits` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Which split.
+    snapshot, row_ids
+        Identity and rows of the table that it must belong to.
+
+    Raises
+    ------
+    HibanaError
+        HIB-145 if it cannot be read, HIB-146 if it is of another table, HIB-147 if it has no such split.
+    """
+    try:
+        content = path.read_bytes()
+        said = json.loads(content)
+        version, of, rows = said["version"], said["snapshot"], [str(row) for row in said["row_ids"]]
+        splits = {item["name"]: item for item in said["splits"]}
+    except OSError as error:
+        raise UNREADABLE_SPLITS.error(str(error.strerror), where=path) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UNREADABLE_SPLITS.error(f"{type(error).__name__}: {error}", where=path) from error
+    if version != VERSION:
+        raise UNREADABLE_SPLITS.error(f"it is of form {version}; this version of hibana reads form {VERSION}", where=path)
+    if of != snapshot:
+        raise OTHER_SPLITS.error(f"they are of {str(of)[:12]}, the table is {snapshot[:12]}", where=path)
+    if missing := set(row_ids) - set(rows):
+        raise OTHER_SPLITS.error(f"{len(missing)} of {len(row_ids)} rows are not in them", where=path)
+    if name not in splits:
+        reason = said.get("left_out", {}).get(name)
+        why = f" ({reason})" if reason else ""
+        raise NO_SUCH_SPLIT.error(f"{name!r}{why}; there are: {', '.join(splits) or 'none'}", where=path)
+    found = splits[name]
+    try:
+        numbers = dict(zip(rows, map(int, found["fold"]), strict=True))
+        return StoredSplit(name, found["rule"], numbers, found["leakage"], path.name, sha256(content).hexdigest())
+    except (KeyError, TypeError, ValueError) as error:
+        raise UNREADABLE_SPLITS.error(f"split {name!r}: {type(error).__name__}: {error}", where=path) from error

@@ -6,6 +6,7 @@ from hibana.documents.crystal import Crystal
 from hibana.documents.properties import RelaxationDoc
 from hibana.tables.columns import Column, Record, address_column, projection, steps_of
 from hibana.tables.common import crystal_columns, identity_columns, quality_columns
+from hibana.tables.keys import family_column
 from hibana.tables.table import Table
 
 
@@ -35,6 +36,7 @@ STRUCTURES = Table(
     documents=(RelaxationDoc,),
     columns=(
         *identity_columns(RelaxationDoc),
+        family_column(),
         Column(
             *("n_sites", "integer", None, "Atoms in the relaxed primitive cell.", "relaxation.crystal", _n_sites),
             steps=steps_of(RelaxationDoc, "crystal"),

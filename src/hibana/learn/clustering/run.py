@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from hibana.learn.clustering import figures
 from hibana.learn.clustering.groups import Expectation, Wanted, expect, judge_groups
+from hibana.learn.clustering.held_out import held_out
 from hibana.learn.clustering.leaves import Forest, LeafSpace, grow
 from hibana.learn.clustering.partition import DIMENSIONS, WARD, Partition, partition
+from hibana.learn.clustering.places import Places, make_places, save_places
 from hibana.learn.clustering.signature import distinct, signatures
 from hibana.learn.clustering.stability import Stability, stability
 from hibana.learn.dataset import Dataset
@@ -238,7 +240,8 @@ def cluster(
         Features and target of its rows.
     folder
         Where to: ``result.json``, ``clusters.parquet`` (row_id, cluster), ``groups.csv``, ``features_of_groups.csv``, the figures
-        ``map.png``, ``features.png``, ``dendrogram.png``, and the forest in ``forest/`` (for ``hibana learn predict``).
+        ``map.png``, ``features.png``, ``dendrogram.png``, and the forest with the centres of the groups in ``forest/`` (for
+        ``hibana learn predict`` and ``hibana learn place``).
     against
         Column that the target is judged against; empty for its mean.
     settings
@@ -248,6 +251,8 @@ def cluster(
     say
         Told how it gets on.
 
+    If the task has a written split, groups made of the training rows of each fold are judged on its test rows as well.
+
     Returns
     -------
     dict
@@ -256,10 +261,12 @@ def cluster(
     Raises
     ------
     HibanaError
-        Those of :func:`other_column` and :func:`find_groups`; HIB-264 if skops is not installed.
+        Those of :func:`other_column` and :func:`find_groups`; HIB-262 if a fold of the split has too few rows; HIB-264 if skops
+        is not installed.
     """
     settings = settings or Settings()
     values = other_column(dataset, task, against) if against else None
+    judged = None if task.split is None else held_out(task, task.split, settings, ROWS_PER_GROUP)
     found = find_groups(task, values, settings, say)
     folder.mkdir(parents=True, exist_ok=True)
     rows = pd.DataFrame({"cluster": found.partition.labels.astype(np.int32)}, index=task.row_ids)
@@ -267,8 +274,11 @@ def cluster(
     found.groups.to_csv(folder / "groups.csv")
     found.signatures.to_csv(folder / "features_of_groups.csv", index=False, float_format="%.6g")
     save(SavedModel(RANDOM_FOREST, found.space.model, task.what, task.names, task.versions, dataset.snapshot), folder / "forest")
+    places = make_places(found.space, found.partition.labels, task.features)
+    save_places(places, folder / "forest")
     _draw(dataset, task, found, values, against, folder)
-    result: dict[str, Any] = plain(_result(dataset, task, found, settings, against, inputs))
+    result: dict[str, Any] = plain(_result(dataset, task, found, places, settings, against, inputs))
+    result["held_out"] = plain(judged)
     write_result(folder, result)
     return result
 
@@ -295,7 +305,7 @@ def _draw(dataset: Dataset, task: Task, found: Clustering, values: Array | None,
 
 
 def _result(
-    dataset: Dataset, task: Task, found: Clustering, settings: Settings, against: str, inputs: Sequence[str]
+    dataset: Dataset, task: Task, found: Clustering, places: Places, settings: Settings, against: str, inputs: Sequence[str]
 ) -> dict[str, Any]:
     wanted = settings.wanted(len(task.target))
     centred = task.target - task.target.mean()
@@ -311,6 +321,7 @@ def _result(
         "forest": {"oob_r2": list(found.oob_r2), "min_samples_leaf": found.space.leaf, "n_leaves": found.space.matrix.shape[1]},
         "reduced_space_variance_share": found.partition.kept,
         "stability": found.stability.as_dict(),
+        "nearest_centre_is_own": places.agreement,
         "target_variance_within_groups": float(((task.target - means) ** 2).sum() / (centred**2).sum()),
         "expectation": {"coefficients": list(found.expectation.coefficients), "r2": found.expectation.r2},
         "promising": found.promising,

@@ -1,4 +1,4 @@
-"""Features of one site of a crystal: its order parameters and symmetry functions, its bonds, and what its neighbours are."""
+"""Features of one site of a crystal: order parameters and symmetry functions, bonds, neighbours, its level among the ions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hibana.learn.features.elements import CLASSES, MAGPIE, PROPERTIES, class_table, property_table
 from hibana.learn.features.feature import Feature
+from hibana.learn.features.ions import IONIC_SITE, ionic_site_values
 from hibana.learn.features.surroundings import (
     CRYSTAL_NN,
     GAUSSIAN,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-VERSION = 1
+VERSION = 2
 """Of the definitions here; raised when a number would change."""
 
 BOND_SHAPE: dict[str, tuple[str, str]] = {
@@ -104,6 +105,7 @@ def site_values(surroundings: Surroundings, site: int) -> Array:
             _neighbour_statistics(bonds),
             _weighted(class_table()[bonds.numbers], bonds.weights),
             property_table()[bonds.number],
+            ionic_site_values(surroundings, site),
         ]
     )
 
@@ -128,6 +130,7 @@ def site_dictionary() -> tuple[Feature, ...]:
             Feature(f"site {name}", unit, f"{meaning} of the site's element", MAGPIE)
             for name, (unit, meaning) in PROPERTIES.items()
         ),
+        *(Feature(name, unit, meaning, source) for name, (unit, meaning, source) in IONIC_SITE.items()),
     )
 
 

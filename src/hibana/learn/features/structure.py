@@ -1,4 +1,4 @@
-"""Features of crystals: statistics over their sites, how each class of element is coordinated, bonds, packing, symmetry.
+"""Features of crystals: statistics over their sites, how each class of element is coordinated, bonds, packing, ions, symmetry.
 
 Only symmetry-distinct sites are looked at, each with the number of sites it stands for as its weight, so that a supercell has
 the features of its primitive cell and costs no more.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hibana.learn.features.elements import CLASSES, MAGPIE, PROPERTIES, class_table, property_of
 from hibana.learn.features.feature import Feature
+from hibana.learn.features.ions import IONIC, ionic_values
 from hibana.learn.features.orbits import SYMMETRY, find_orbits
 from hibana.learn.features.sites import BOND_SHAPE, bond_shape, gaussian_entries, order_entries
 from hibana.learn.features.surroundings import CRYSTAL_NN, ORDER_PARAMETERS, PM, Bonds, Surroundings, order_labels
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-VERSION = 1
+VERSION = 2
 """Of the definitions here; raised when a number would change."""
 
 SITE_STATISTICS = {
@@ -65,6 +66,9 @@ BONDS: dict[str, tuple[str, str]] = {
     "bond electronegativity difference std_dev": ("1", "standard deviation of these"),
     "bonds per atom": ("1", "half the sum of the coordination numbers, per atom"),
 }
+PENN_BONDS = ("bond length mean", "bond electronegativity difference mean")
+"""What Penn's model is told of the bonds."""
+
 CELL: dict[str, tuple[str, str]] = {
     "density": ("g/cm^3", "mass density"),
     "volume per atom": ("Å^3/atom", "volume of the cell per atom"),
@@ -124,14 +128,17 @@ def values_of(surroundings: Surroundings) -> Array:
     bonds = [surroundings.bonds(site) for site in sites]
     orders = np.array([surroundings.orders(site) for site in sites])
     shapes = np.array([bond_shape(found) for found in bonds])
+    bonding = _bond_statistics(bonds, orbits.multiplicities)
+    length, difference = (bonding[list(BONDS).index(name)] for name in PENN_BONDS)
     per_site = np.hstack([orders, [surroundings.gaussians(site) for site in sites], shapes])
     return np.concatenate(
         [
             _site_statistics(per_site, orbits.multiplicities),
             _by_class(orders, shapes, surroundings.numbers[sites], orbits.multiplicities),
-            _bond_statistics(bonds, orbits.multiplicities),
+            bonding,
             _cell(surroundings),
             _densities(surroundings),
+            ionic_values(surroundings, length, difference),
             orbits.descriptors(),
         ]
     )
@@ -155,7 +162,7 @@ def structure_dictionary() -> tuple[Feature, ...]:
             for name in ORBITALS
         ),
         *(Feature(f"{name} per volume", "1/Å^3", f"atoms of the class {name} per volume", "hibana") for name in CLASSES),
-        *(Feature(name, unit, meaning, source) for name, (unit, meaning, source) in SYMMETRY.items()),
+        *(Feature(name, unit, meaning, source) for name, (unit, meaning, source) in {**IONIC, **SYMMETRY}.items()),
     )
 
 

@@ -1,4 +1,4 @@
-"""The sites of a crystal and their neighbours, each looked up once: bonds, order parameters, symmetry functions."""
+"""The sites of a crystal and their neighbours, each looked up once: bonds, order parameters, symmetry functions, ions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hibana.learn.errors import NO_LEARN_EXTRA
 from hibana.learn.features.elements import property_of
+from hibana.learn.features.ions import Ions, find_ions
 
 if TYPE_CHECKING:
     from matminer.featurizers.site.fingerprint import CrystalNNFingerprint
@@ -110,6 +111,10 @@ class Surroundings:
     def gaussians(self, site: int) -> Array:
         """Symmetry functions of a site, in the order of :func:`gaussian_labels`."""
         return np.array(_gaussian().featurize(self.structure, site), dtype=float)
+
+    def ions(self) -> Ions | None:
+        """The crystal as ions; None where no formal charges make it neutral."""
+        return self._once("ions", 0, lambda _: find_ions(self.structure))
 
     def _once(self, what: str, site: int, find: Callable[[int], Value]) -> Value:
         if (what, site) not in self._found:

@@ -14,10 +14,13 @@ from hibana.learn.errors import NO_LEARN_EXTRA, TOO_FEW_ROWS
 from hibana.learn.ilr.columns import Columns
 from hibana.learn.ilr.model import COMPONENTS, MINORITY, fit
 from hibana.learn.regression.scores import scores
+from hibana.learn.splits import CLUSTER, usable_folds
 from hibana.tables.splits import Fold, property_range, random_folds
 
 if TYPE_CHECKING:
     from sklearn.base import RegressorMixin
+
+    from hibana.tables.splits_file import StoredSplit
 
 Array = NDArray[np.float64]
 
@@ -88,6 +91,19 @@ def make_splits(
             Split(f"{name}: bottom {percent}", "extrapolation", property_range(values, share, "bottom")),
         ]
     return splits
+
+
+def taken(split: StoredSplit, columns: Columns) -> Split:
+    """A written split for the benchmark; clusters left out, and ends of a range, are extrapolation.
+
+    Raises
+    ------
+    HibanaError
+        HIB-262 if a fold has too few of the rows.
+    """
+    folds = usable_folds(split, columns.descriptors.index.tolist(), LEAST_TRAINING, 1)
+    kind = "extrapolation" if split.name == CLUSTER or len(folds) == 1 else "interpolation"
+    return Split(split.name, kind, folds)
 
 
 def benchmark(

@@ -66,6 +66,8 @@ def read_columns(dataset: Dataset, target: str, descriptors: Sequence[str], cate
         not vary, HIB-272 if a descriptor is no number, a category neither text nor 0 and 1, or there is no descriptor or no
         category.
     """
+    if dataset.frame.empty:
+        raise TOO_FEW_ROWS.error("the table has no rows", where=dataset.path)
     wanted = expand(dataset, descriptors)
     numbers = pd.DataFrame({name: _numbers(dataset, name) for name in wanted}, index=dataset.frame.index)
     parts = [_category(dataset, name) for name in expand(dataset, categories)]

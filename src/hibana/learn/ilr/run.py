@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hibana.learn.dataset import Dataset
 from hibana.learn.ilr.benchmark import Split, benchmark, best_peers
@@ -12,6 +12,9 @@ from hibana.learn.ilr.columns import Columns
 from hibana.learn.ilr.figures import errors_by_split
 from hibana.learn.ilr.model import COMPONENTS, MINORITY, fit, save
 from hibana.learn.result import packages, table_of, write_result
+
+if TYPE_CHECKING:
+    from hibana.tables.splits_file import StoredSplit
 
 MODULE = "ilr"
 
@@ -25,6 +28,7 @@ def learn(
     components: int = COMPONENTS,
     minority: float = MINORITY,
     seed: int = 0,
+    written: Sequence[StoredSplit] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Benchmark the regression on splits, fit it on all rows, and write everything into a folder.
@@ -43,6 +47,8 @@ def learn(
         Of the regression.
     seed
         As the splits were made with; of the forest among the peers.
+    written
+        Those of the splits that were read from a file, for the result.
     say
         Told how it gets on.
 
@@ -73,6 +79,7 @@ def learn(
         "crossed": list(model.categories),
         "n_terms": len(model.terms),
         "parameters": {"components": components, "minority": minority, "seed": seed},
+        "splits": [item.as_dict() for item in written],
         "benchmark": found.to_dict("records"),
         "beside_the_best": beside.reset_index().to_dict("records"),
         "loses_on": {name: beside.index[beside[f"loses_{name}"]].tolist() for name in ("descriptors", "both")},

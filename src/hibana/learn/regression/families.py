@@ -57,7 +57,11 @@ class Family:
 RANDOM_FOREST = Family(
     "random_forest",
     "random forest",
-    tuple({"max_features": share} for share in (0.15, 0.4)),
+    (
+        {"max_features": 0.15, "bootstrap": False},
+        {"max_features": 0.3, "bootstrap": False},
+        {"max_features": 0.4, "bootstrap": True},
+    ),
     ("sklearn.tree._tree.Tree",),
 )
 GRADIENT_BOOSTING = Family(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hibana.learn.errors import FEATURES_DIFFER, NO_LEARN_EXTRA, UNREADABLE_MODEL
 from hibana.learn.regression.families import FAMILIES, Family, Parameters
@@ -73,13 +74,18 @@ class SavedModel:
             HIB-268 if a feature is missing or a source has another version.
         """
         self._check(features, versions)
-        matrix = features[list(self.names)].to_numpy(dtype=np.float32)
-        matrix[~np.isfinite(matrix)] = np.nan
+        matrix = self.matrix(features)
         values = self.estimator.predict(matrix) if len(matrix) else np.empty(0)
         found = pd.DataFrame({"prediction": self.target.back(values)}, index=features.index)
         if self.target.transform != "none":
             found["prediction_transformed"] = values
         return found
+
+    def matrix(self, features: pd.DataFrame) -> NDArray[np.float32]:
+        """Features as the model takes them (n, n_features): in its order, NaN where one is missing."""
+        matrix = np.array(features[list(self.names)].to_numpy(dtype=np.float32))
+        matrix[~np.isfinite(matrix)] = np.nan
+        return matrix
 
     def _check(self, features: pd.DataFrame, versions: Mapping[str, str] | None) -> None:
         missing = [name for name in self.names if name not in features.columns]

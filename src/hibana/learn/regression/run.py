@@ -97,7 +97,7 @@ def regress(
         figures.importance_bars(found.importances, title, folder / f"importances_{name}.png")
     _write_predictions(judged, folder)
     for found in judged:
-        panels = {RANDOM: found.random} | ({f"by {task.group}": found.grouped} if found.grouped else {})
+        panels = {RANDOM: found.random} | ({f"by {task.apart}": found.grouped} if found.grouped else {})
         figures.parity(panels, task.what.label, folder / f"parity_{found.family.name}.png")
     curves = _curves(judged, task, effort, folder, say) if curve else {}
     result = _result(dataset, task, effort, judged, models, curves, inputs)
@@ -106,15 +106,16 @@ def regress(
 
 
 def judge(family: Family, task: Task, effort: Effort, say: Say = lambda _: None) -> Judged:
-    """Cross-validate a family of models, by row and, where there are groups, by group; importances are those of the latter."""
+    """Cross-validate a family of models, by row and, where there are groups or a split, by these, which importances are of."""
     validations: dict[bool, Validation] = {}
     losses, shares = [], []
-    for grouped in [False] if task.groups is None else [False, True]:
-        split = task.group if grouped else RANDOM
+    for grouped in [False, True] if task.apart else [False]:
+        split = task.apart if grouped else RANDOM
+        count = task.split.n_folds if grouped and task.split is not None else effort.folds
         folds = []
         for fold in validate(family, task, effort, grouped=grouped):
-            say(f"{family.title}, {split}: fold {fold.number + 1} of {effort.folds}, R² {fold.scores.r2:.3f}")
-            if grouped or task.groups is None:
+            say(f"{family.title}, {split}: fold {fold.number + 1} of {count}, R² {fold.scores.r2:.3f}")
+            if grouped or not task.apart:
                 seed = effort.seed + fold.number
                 losses.append(permutation(fold.model, task.features[fold.test], task.target[fold.test], seed))
                 shares.append(impurity(fold.model))
@@ -178,6 +179,7 @@ def _result(
         "target": {"column": task.what.column, "unit": task.what.unit, "transform": task.what.transform},
         "features": {"inputs": list(inputs), "n": len(task.names), "versions": task.versions},
         "groups": {"name": task.group or None, "n": n_groups},
+        "split": None if task.split is None else task.split.as_dict(),
         "effort": {**vars(effort)},
         "headline_split": judged[0].headline.split,
         "models": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from hibana.learn.dataset import Dataset
 from hibana.learn.errors import BAD_CONDITION, NO_FEATURES, TOO_FEW_ROWS, UNFIT_TARGET
 from hibana.learn.regression.groups import group_labels
 from hibana.learn.regression.inputs import Inputs
+
+if TYPE_CHECKING:
+    from hibana.tables.splits_file import StoredSplit
 
 TRANSFORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "none": (np.asarray, np.asarray),
@@ -77,6 +80,8 @@ class Task:
         How many rows of the table were left out, by reason.
     versions
         Version of each source of features.
+    split
+        The written split whose folds judge; None where folds are made.
     """
 
     what: Target
@@ -88,6 +93,12 @@ class Task:
     group: str
     left_out: Mapping[str, int]
     versions: Mapping[str, str]
+    split: StoredSplit | None = None
+
+    @property
+    def apart(self) -> str:
+        """What the folds that judge keep apart: the written split, or the groups; empty for nothing."""
+        return self.group if self.split is None else f"split {self.split.name}"
 
     def part(self, rows: NDArray[np.intp]) -> Task:
         """The task of some of its rows."""
@@ -97,11 +108,12 @@ class Task:
             features=self.features[rows],
             target=self.target[rows],
             groups=None if self.groups is None else self.groups[rows],
+            split=None,
         )
 
     def without_groups(self) -> Task:
         """The task with rows that may be torn apart."""
-        return replace(self, groups=None, group="")
+        return replace(self, groups=None, group="", split=None)
 
 
 def make_task(

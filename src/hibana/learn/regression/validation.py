@@ -7,7 +7,7 @@ how far the error comes out too low when the folds that choose are also those th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hibana.learn.errors import TOO_FEW_ROWS
 from hibana.learn.regression.families import Family, Parameters
 from hibana.learn.regression.scores import Scores, scores, spread
+from hibana.learn.splits import usable_folds
 from hibana.tables.splits import grouped_folds, random_folds
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 Index = NDArray[np.intp]
 Folds = Sequence[tuple[Index, Index]]
+
+LEAST_TRAINING, LEAST_TEST = 10, 2
+"""Rows that a fold of a written split must have."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def validate(family: Family, task: Task, effort: Effort, *, grouped: bool) -> It
     effort
         How much work to do.
     grouped
-        Whether groups are kept together; else rows are drawn at random.
+        Whether groups are kept together, or the folds are those of a written split; else rows are drawn at random.
 
     Raises
     ------
@@ -146,13 +150,17 @@ def gather(split: str, task: Task, folds: Sequence[Fold]) -> Validation:
 
 
 def make_folds(task: Task, count: int, seed: int) -> Folds:
-    """Training and test rows of each fold, by group where the task has groups; the order of the rows does not matter.
+    """Training and test rows of each fold: those of the task's written split, else by group where the task has groups.
+
+    The order of the rows does not matter.
 
     Raises
     ------
     HibanaError
-        HIB-262 if there are fewer rows, or fewer groups, than folds.
+        HIB-262 if there are fewer rows, or fewer groups, than folds, or a fold of the split has too few of the task's rows.
     """
+    if task.split is not None:
+        return usable_folds(task.split, task.row_ids.tolist(), LEAST_TRAINING, LEAST_TEST)
     units = len(task.target) if task.groups is None else len(np.unique(task.groups))
     if units < count:
         raise TOO_FEW_ROWS.error(f"{units} {'rows' if task.groups is None else f'groups ({task.group})'} for {count} folds")
@@ -162,12 +170,15 @@ def make_folds(task: Task, count: int, seed: int) -> Folds:
 
 
 def choose(family: Family, task: Task, effort: Effort) -> Parameters:
-    """Hyperparameters with the least squared error over inner folds of a task's rows; a single choice costs nothing."""
+    """Hyperparameters with the least squared error over inner folds of a task's rows; a single choice costs nothing.
+
+    The folds are by group, also where a written split judges.
+    """
     if len(family.grid) == 1:
         return family.grid[0]
     if len(task.target) > effort.inner_rows:
         task = task.part(some_rows(task, effort.inner_rows, effort.seed))
-    folds = make_folds(task, effort.inner_folds, effort.seed + 1)
+    folds = make_folds(replace(task, split=None), effort.inner_folds, effort.seed + 1)
     trees = max(1, effort.trees // 3)
 
     def squared_error(parameters: Parameters) -> float:

@@ -202,8 +202,8 @@ def learn_spectra(
     """
     options = options or Options()
     device = pick_device(options.device)
-    folder.mkdir(parents=True, exist_ok=True)
     split = split_rows(material.groups, options.settings.seed)
+    folder.mkdir(parents=True, exist_ok=True)
     model, progress = fit(dataset, material, split, folder, options, device, say=say, every=every)
     say("latent vectors and clusters")
     predicted = model.predict_graphs(material.graphs, str(device))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hibana.learn.errors import NO_SPECTRA
+from hibana.learn.errors import NO_SPECTRA, TOO_FEW_ROWS
 
 if TYPE_CHECKING:
     from hibana.learn.dataset import Dataset
@@ -60,8 +60,10 @@ def read_spectra(dataset: Dataset, target: str) -> Spectra:
     Raises
     ------
     HibanaError
-        HIB-277 if there are none, they are not on one grid, or a value is negative.
+        HIB-262 if the table has no rows; HIB-277 if there are no spectra, they are not on one grid, or a value is negative.
     """
+    if dataset.frame.empty:
+        raise TOO_FEW_ROWS.error("the table has no rows", where=dataset.path)
     column = _list_column(dataset, target)
     if column is not None:
         name, unit, values = column, dataset.units.get(column, ""), _stacked(dataset, column)
