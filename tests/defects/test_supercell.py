@@ -109,6 +109,18 @@ def test_published_cells_that_rounding_had_chosen(recorded, formula, n_atoms):
     assert made(crystal).n_atoms == n_atoms
 
 
+@pytest.mark.parametrize("name", OXIDES)
+def test_every_site_of_a_supercell_is_a_copy_of_its_host_site(name):
+    found = made(prototype_host(name))
+    host = Structure(found.host.lattice, found.host.species, found.host.frac_coords)
+    places = np.array(found.crystal.frac_coords) @ np.array(found.crystal.lattice)
+    for index, place in enumerate(places):
+        site = host[found.host_index(index)]
+        away = np.array(host.lattice.get_fractional_coords(place)) - site.frac_coords
+        assert site.specie.symbol == found.crystal.species[index]
+        np.testing.assert_allclose(away, np.round(away), atol=1e-6)
+
+
 def test_wurtzite_zno():
     found = made(prototype_host("wurtzite ZnO"))
     assert found.matrix == ((5, 0, 0), (0, 5, 0), (0, 0, 3))

@@ -6,8 +6,8 @@ through the writers of the rehearsal engine. What it does beyond that is said by
     gap        PBEsol gap in eV; negative for a metal (default 4.5). The HSE06 gap is 2 eV larger, others in proportion to AEXX.
     volume     Å^3 per atom towards which it relaxes (default 9.4)
     moves      relaxations that never end at their first ionic step
-    fail       {step: how}; how is "crash" (no output), "nelm" (electrons unconverged) or "half" (killed in the middle); a step
-               of charged cells alone is named with the charge, "supercell +1"
+    fail       {step: how}; how is "crash" (no output), "nelm" (electrons unconverged), "half" (dead in the middle) or
+               "disk" (so for want of room); a step of charged cells alone is named with the charge, "supercell +1"
     seconds    how long a calculation takes; STOPCAR ends it (default 0)
     stop_first steps whose first run ends as if stopped at the walltime
     say_first  {step: text} that its first run prints before it ends without output
@@ -70,9 +70,11 @@ def main() -> int:
     if how == "nelm":
         result = as_unconverged(result)
     write_outputs(result, here)
-    if how == "half":
+    if how in ("half", "disk"):
         text = (here / "vasprun.xml").read_bytes()
         (here / "vasprun.xml").write_bytes(text[: int(len(text) * 0.7)])
+        if how == "disk":
+            sys.stderr.write("forrtl: No space left on device\n")
         return 1
     if incar.get("LWAVE", True):
         (here / "WAVECAR").write_bytes(b"fake")

@@ -175,6 +175,8 @@ def test_taken_over_without_a_result_is_a_numbered_error(lab, monkeypatch):
     ("script", "calculation", "context", "code"),
     [
         ({"fail": {"relax": "crash"}}, {}, {}, "HIB-095"),
+        ({"fail": {"relax": "half"}}, {}, {}, "HIB-104"),
+        ({"fail": {"relax": "disk"}}, {}, {}, "HIB-105"),
         ({}, {"series": series_of("pbesol-demo", "vasp")}, {}, "HIB-092"),
         ({}, {}, {"vasp_cmd": None}, "HIB-091"),
         ({}, {}, {"vasp_cmd": "no-such-command"}, "HIB-055"),

@@ -54,12 +54,20 @@ def test_a_table_is_read_as_plain_rows(written):
         ("- {nodes: 1, walltime: soon}\n", "walltime is 'soon'"),
         ("- {nodes: 1, _fw_name: x}\n", "_fw_name is FireWorks' own"),
         ("- {nodes: 1\n", "cannot be read"),
+        ("- {max_atom: 8, nodes: 1}\n- {nodes: 2}\n", "max_atom is read by no queue; is max_atoms meant?"),
+        ("- {nodes: 1, ntask_per_node: 8}\n", "ntask_per_node is read by no queue; is ntasks_per_node meant?"),
+        ("- {nodes: 1, wall_time: '01:00:00'}\n", "is walltime meant?"),
     ],
 )
 def test_what_is_no_table_is_refused_with_its_row(written, text, said):
     with pytest.raises(HibanaError, match="HIB-103") as raised:
         read_resources(written(text))
     assert said in raised.value.what
+
+
+@pytest.mark.parametrize("key", ["burst_buffer", "project_code", "mem_per_gpu", "vmem", "pvmem", "ngpus", "licenses", "mail"])
+def test_a_template_of_a_site_may_have_keys_of_its_own(key, written):
+    assert read_resources(written(f"- {{nodes: 1, {key}: 2}}\n"))[0][key] == 2
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):

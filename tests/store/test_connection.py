@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
+from fireworks import LaunchPad
 
 from hibana.core.errors import HibanaError
 from hibana.store.connection import StoreAddress, connect
@@ -25,6 +27,23 @@ def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+@pytest.mark.parametrize("key", ["hostt", "user_name", "passwrd", "mongoclient_kwarg", "database"])
+def test_a_misspelt_key_of_a_launchpad_file_is_refused(tmp_path, key):
+    path = tmp_path / "my_launchpad.yaml"
+    path.write_text(f"host: localhost\nport: 27017\nname: hibana\n{key}: x\n")
+    with pytest.raises(HibanaError, match=f"HIB-073.*{key}") as caught:
+        StoreAddress.from_launchpad_file(path)
+    assert key in ("database", "user_name") or "meant?" in caught.value.what
+
+
+def test_every_key_that_fireworks_writes_or_wrote_is_taken(tmp_path):
+    path = tmp_path / "my_launchpad.yaml"
+    known = [*inspect.signature(LaunchPad.__init__).parameters][1:]
+    old = ["ssl", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_pem_passphrase", "_fw_name"]
+    path.write_text("".join(f"{key}: null\n" for key in (*known, *old)))
+    assert StoreAddress.from_launchpad_file(path).name == "fireworks"
 
 
 def test_order_in_which_the_launchpad_file_is_looked_for(tmp_path, monkeypatch):

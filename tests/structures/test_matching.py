@@ -15,7 +15,21 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from hibana.structures.identity import make_candidate
 from hibana.structures.intake import packed
-from hibana.structures.matching import Bucket, Member, are_alike, difference, find_families, lattices_differ, make_matcher
+from hibana.structures.matching import (
+    ANGLE_TOLERANCE,
+    FAMILY_RULE,
+    LENGTH_TOLERANCE,
+    ORDERED_MOMENT,
+    SITE_TOLERANCE,
+    SYMPRECS,
+    Bucket,
+    Member,
+    are_alike,
+    difference,
+    find_families,
+    lattices_differ,
+    make_matcher,
+)
 from hibana.structures.reading import ReadStructure
 from prototypes import make_prototypes, other_description
 from size import FULL
@@ -26,6 +40,12 @@ PROTOTYPES = make_prototypes()
 def member(structure: Structure) -> Member:
     candidate = make_candidate(ReadStructure(structure, "x"))
     return Member(candidate.structure_key, packed(candidate.crystal))
+
+
+def test_a_change_of_the_rule_is_a_new_version():
+    """Labels in stores and tables say by which version they are: whoever changes a number here writes a new line."""
+    numbers = {1: ((0.01, 0.03, 0.1), 0.2, 5.0, 0.15, 0.5)}
+    assert numbers[FAMILY_RULE] == (SYMPRECS, LENGTH_TOLERANCE, ANGLE_TOLERANCE, SITE_TOLERANCE, ORDERED_MOMENT)
 
 
 def alike(one: Structure, other: Structure) -> bool:

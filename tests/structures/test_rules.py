@@ -111,12 +111,14 @@ def test_the_rules_that_come_with_hibana_can_be_read(name, monkeypatch, tmp_path
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("rules: [", "not YAML"),
+        ("rules: [", "it is no YAML"),
         ("rules: []", "name"),
         ("name: x\nrules: [{rule: colour}]", "colour"),
         ("name: x\nrules: [{rule: sites, most: 3}]", "most"),
         ("name: x\nrules: [{rule: elements, only: [Mg, Qq]}]", "Qq"),
-        ("name: x\nrules: [{rule: space_group, exclude: [0]}]", "greater than or equal to 1"),
+        ("name: x\nrules: [{rule: space_group, exclude: [0]}]", "exclude entry 1 is 0, and has to be at least 1"),
+        ("name: x\nrules: [{rule: sites, mx: 3}]", "mx is not known (is max meant?)"),
+        ("name: x\nrules: [{rule: stes, max: 3}]", "'stes' (is sites meant?)"),
         ("name: x\nrules: [{rule: anions, only: []}]", "at least 1"),
     ],
 )

@@ -7,7 +7,8 @@ copy     copy the recorded outputs and end
 log      print the log and end
 stick    print the log and hang
 deaf     print the log and hang with a child process, both deaf to SIGTERM
-die      write half of vasprun.xml and end by SIGKILL
+cut      write half of vasprun.xml, print the log to standard error and end with status 1
+die      write half of vasprun.xml, print the log to standard error and end by SIGKILL
 slow     wait four seconds, copy the recorded outputs and end
 spoilt   copy the recorded outputs, print the log and end
 crash    end with status 1 and say nothing
@@ -49,6 +50,7 @@ def main() -> None:
         "log": log,
         "stick": stick,
         "deaf": deaf,
+        "cut": cut,
         "die": die,
         "slow": slow,
         "spoilt": spoilt,
@@ -90,10 +92,21 @@ def deaf(arguments: argparse.Namespace) -> None:
     stick(arguments)
 
 
-def die(arguments: argparse.Namespace) -> None:
+def half(arguments: argparse.Namespace) -> None:
     copy(arguments)
     data = (HERE / "vasprun.xml").read_bytes()
     (HERE / "vasprun.xml").write_bytes(data[: len(data) // 2])
+    sys.stderr.write(arguments.log.read_text() if arguments.log else "")
+    sys.stderr.flush()
+
+
+def cut(arguments: argparse.Namespace) -> None:
+    half(arguments)
+    sys.exit(1)
+
+
+def die(arguments: argparse.Namespace) -> None:
+    half(arguments)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import signal
@@ -19,7 +20,9 @@ from pymatgen.io.vasp import Incar, Kpoints, Poscar
 from hibana.core.errors import HibanaError
 from hibana.protocol.inputs import Stage, VaspInputs
 from hibana.vasp import guard
+from hibana.vasp.handlers import RunWalltimeHandler
 from hibana.vasp.policy import load_policy
+from hibana.vasp.quiet import plain_log
 from hibana.vasp.reader import read_run
 from hibana.vasp.run import run_vasp
 
@@ -136,6 +139,55 @@ def test_an_error_without_a_correction_is_a_failure_with_its_key(relaxation, rec
     log = recorded / "vasp_errors" / "too_few_bands" / "vasp.out"
     report = start(inputs_of(relaxation, ("pbesol", {})), tmp_path, fake("--first", "log", "--log", log))
     assert (report.status_hint, report.failure.kind) == ("failed", "too_few_bands")
+    assert report.failure.message == "Unrecoverable error for handler: VaspErrorHandler. Errors: too_few_bands."
+
+
+def test_the_log_of_a_run_names_handlers_and_no_addresses_and_calls_no_walltime_an_error(caplog):
+    log = logging.getLogger("custodian.custodian")
+    with plain_log(), caplog.at_level("ERROR"):
+        log.error(f"Maximum number of corrections 2 reached for handler={policy_handler()}")
+        log.error(f"Unrecoverable error for handler: {RunWalltimeHandler(wall_time=5.0)}")
+        log.error("RunWalltimeHandler", extra={"handler": "RunWalltimeHandler"})
+        log.error("what is 100 % plain stays")
+    assert caplog.messages == [
+        "Maximum number of corrections 2 reached for handler=VaspErrorHandler",
+        "what is 100 % plain stays",
+    ]
+
+
+def policy_handler():
+    return load_policy().handlers("band", "pbesol")[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("", "truncated"),
+        ("forrtl: No space left on device\nforrtl: severe (38): error during write, unit 8", "disk"),
+        ("write failed: Disk quota exceeded", "disk"),
+        (" ----> I REFUSE TO CONTINUE WITH THIS SICK JOB ... BYE!!! <----", "vasp_error"),
+        ("|     EEEEEEE  RRRRRR   RRRRRR   OOOOOOO  RRRRRR      ###     ###     ###     |", "vasp_error"),
+        ("VERY BAD NEWS! internal error in subroutine SOMETHING", "vasp_error"),
+    ],
+)
+def test_a_vasp_that_ends_in_the_middle_says_whether_it_was_its_own_doing(words, kind, relaxation, tmp_path):
+    log = tmp_path / "words"
+    log.write_text(words)
+    report = start(
+        inputs_of(relaxation), tmp_path / "run", fake("--first", "cut", "--log", log, "--outputs", relaxation / "outputs")
+    )
+    assert (report.status_hint, report.failure.kind) == ("failed", kind), report.failure
+    assert "status 1 " in report.failure.message
+
+
+def test_an_error_of_vasp_counts_though_the_starter_kills_the_other_ranks_for_it(relaxation, tmp_path):
+    log = tmp_path / "words"
+    log.write_text("VERY BAD NEWS! internal error in subroutine SOMETHING")
+    report = start(
+        inputs_of(relaxation), tmp_path / "run", fake("--first", "die", "--log", log, "--outputs", relaxation / "outputs")
+    )
+    assert (report.status_hint, report.failure.kind) == ("failed", "vasp_error"), report.failure
+    assert "status 137 " in report.failure.message
 
 
 def test_a_killed_vasp_is_a_failure(relaxation, tmp_path):

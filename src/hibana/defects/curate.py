@@ -107,6 +107,7 @@ def _sites(supercell: HostSupercell, evidence: Evidence) -> tuple[VacancySite, .
             wyckoff=site.wyckoff,
             site_symmetry=site.site_symmetry,
             index=site.indices[0],
+            host_index=supercell.host_index(site.indices[0]),
             multiplicity=len(site.indices),
         )
         for site in supercell.sites

@@ -97,6 +97,10 @@ class HostSupercell:
         """Primitive cells in the supercell."""
         return self.n_atoms // len(self.host.species)
 
+    def host_index(self, index: int) -> int:
+        """Site of the primitive cell that a site of the supercell is a copy of."""
+        return index // self.multiplicity
+
 
 @dataclass(frozen=True)
 class Candidate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +25,17 @@ class Submission(Document):
     submitted_at: datetime = Field(description="When, UTC.")
 
 
+FAMILY_LABEL = re.compile(r"fam-[0-9a-f]{16}")
+"""What the label of a family looks like."""
+
+
+class Family(Document, frozen=True):
+    """What a screening said of the family of a crystal."""
+
+    label: str = Field(description="Name of the family: fam- and 16 hex digits of the smallest key in it.")
+    rule: int = Field(description="Version of the rule by which crystals are of one family.")
+
+
 class CandidateDoc(Document):
     """A standardised crystal under its identity."""
 
@@ -35,7 +48,19 @@ class CandidateDoc(Document):
     space_group_symbol: str = Field(description="Its Hermann-Mauguin symbol.")
     crystal: Crystal = Field(description="Standardised primitive cell.")
     sources: tuple[str, ...] = Field(description="Files or database entries it was read from.")
+    families: tuple[Family, ...] = Field(
+        default=(),
+        description="Family that each screening put it into. Screenings of other crystals may give other labels; candidates that "
+        "share one are of one family.",
+    )
     submissions: tuple[Submission, ...] = Field(default=(), description="Workflows asked for it.")
+
+
+def latest_labels(families: Iterable[tuple[str, int]]) -> tuple[str, ...]:
+    """Of labels with versions of the rule those of the latest version, sorted."""
+    given = sorted(set(families))
+    latest = max((rule for _, rule in given), default=0)
+    return tuple(label for label, rule in given if rule == latest)
 
 
 class Material(Document):

@@ -60,6 +60,9 @@ class VacancySite(Document):
     wyckoff: str = Field(description="Wyckoff letter.")
     site_symmetry: str = Field(description="Site symmetry, Hermann-Mauguin symbol in spglib's notation.")
     index: int = Field(description="Site that is removed, an index into the supercell.")
+    host_index: int | None = Field(
+        default=None, description="The same site, an index into the primitive cell of the host; null in older documents."
+    )
     multiplicity: int = Field(description="Number of equivalent sites in the supercell.")
 
 

@@ -22,7 +22,7 @@ from hibana.documents.crystal import Crystal
 from hibana.documents.spec import Prior, Spec
 from hibana.documents.task import BandEdges, Calculator, Correction, Failure, Machine, RunDoc, TaskDoc
 from hibana.flows.context import RunContext
-from hibana.flows.errors import NO_ANSWER, NO_TIME_LEFT, NO_VASP_COMMAND, WRONG_CALCULATOR
+from hibana.flows.errors import CODE_DIED, DISK_FULL, NO_ANSWER, NO_TIME_LEFT, NO_VASP_COMMAND, WRONG_CALCULATOR
 from hibana.flows.messages import Material, Past, Series
 from hibana.flows.narration import conclude, narrated
 from hibana.protocol.inputs import HYBRIDS, VaspInputs, build_inputs
@@ -45,8 +45,9 @@ RELAXATIONS = (RELAXATION, "defect")
 SAME_CELL = 1e-6
 """Lattice vectors (Å) and fractional coordinates that differ less are the same."""
 
-NOTHING_DONE = ("no_output", "killed", "input")
-"""Kinds of failure that say nothing of the material: the code could not start, was killed, or does not take the inputs."""
+NOTHING_SAID = {"no_output": NO_ANSWER, "input": NO_ANSWER, "killed": CODE_DIED, "truncated": CODE_DIED, "disk": DISK_FULL}
+"""Kinds of failure that say nothing of the material, and the errors they are: the code could not start, does not take the
+inputs, was killed, died in the middle without a word, or had no room for its files."""
 
 SHARED_BY_STAGES = ("POSCAR", "KPOINTS", "POTCAR", "HIBANA-VASP.json")
 """Files of a folder that belong to all stages of its run."""
@@ -165,7 +166,7 @@ def attempt(
     Raises
     ------
     HibanaError
-        HIB-091, HIB-092, HIB-095 or HIB-097, and those of making inputs and of starting the code.
+        HIB-091, HIB-092, HIB-095, HIB-097, HIB-104 or HIB-105, and those of making inputs and of starting the code.
     """
     from hibana.vasp.gates import check_run
     from hibana.vasp.reader import read_run
@@ -186,6 +187,7 @@ def attempt(
         report = _run(context, calculation, protocol, inputs, directory, begin(directory))
     run, arrays = read_run(directory, symprec=protocol.symmetry.symprec)
     run = as_reported(_of_calculator(run, calculation.series, directory), report)
+    check_said(run.failure, directory)
     machine = _machine(context, calculation.past, directory, started)
     past = past_after(run, calculation, report, machine)
     run = _given_up(run, past).model_copy(update={"has_moved_before": has_moved_before(run, calculation)})
@@ -213,7 +215,7 @@ def _run(
     Raises
     ------
     HibanaError
-        HIB-095 if that says nothing of the material.
+        HIB-095, HIB-104 or HIB-105 if that says nothing of the material.
     """
     from hibana.vasp.policy import load_policy
     from hibana.vasp.run import run_vasp
@@ -229,9 +231,20 @@ def _run(
         notice=context.notice,
         mark=mark,
     )
-    if report.failure is not None and report.failure.kind in NOTHING_DONE:
-        raise NO_ANSWER.error(f"{report.failure.kind}: {report.failure.message}", where=directory)
+    check_said(report.failure, directory)
     return report
+
+
+def check_said(failure: Failure | None, directory: Path) -> None:
+    """Refuse a failure that says nothing of the material: it must not become an answer, and the job can be run again.
+
+    Raises
+    ------
+    HibanaError
+        HIB-095, HIB-104 or HIB-105.
+    """
+    if failure is not None and failure.kind in NOTHING_SAID:
+        raise NOTHING_SAID[failure.kind].error(f"{failure.kind}: {failure.message}", where=directory)
 
 
 def check_worker(context: RunContext) -> None:

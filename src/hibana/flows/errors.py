@@ -77,3 +77,14 @@ BAD_RESOURCES = declare(
     "Give a YAML list of rows with max_atoms ascending and the keys of the queue adapter, as in "
     "`- {max_atoms: 40, nodes: 1, ntasks_per_node: 32, walltime: '12:00:00'}`.",
 )
+CODE_DIED = declare(
+    104,
+    "the code died before its calculation was done",
+    "Look at memory, at the node and at the end of vasp.out; then lpad rerun_fws. The run goes on from its last whole cell. "
+    "Where it dies every time, give it more memory (fewer processes a node) or other cores.",
+)
+DISK_FULL = declare(
+    105,
+    "the disk of the run is full",
+    "Make room or ask for more quota, then rerun the jobs: lpad rerun_fws. They go on from their last whole cell.",
+)

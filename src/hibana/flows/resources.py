@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hibana.core.names import nearest
 from hibana.flows.errors import BAD_RESOURCES
 
 if TYPE_CHECKING:
@@ -27,6 +28,20 @@ THREADS = "cpus_per_task"
 
 COUNTS = ("nodes", "ntasks_per_node", "ntasks", THREADS, "nnodes", "ppnode")
 """Keys of queue adapters that are numbers of something."""
+
+KNOWN = (
+    *(MAX_ATOMS, *COUNTS, "ntasks_per_core", "walltime", "queue", "account", "job_name", "pre_rocket", "post_rocket"),
+    *("resource", "resources", "volumes", "group_name", "mem", "mem_per_cpu", "pmem", "gres", "qos", "constraint", "license"),
+    *("gpus", "gpus_per_task", "gpus_per_node", "exclude_nodes", "mppwidth", "ppn", "node_usage", "job_type", "filesystems"),
+    *("launch_dir", "rocket_launch", "volume", "env", "email", "image", "signal", "time_min", "core_spec", "notification"),
+    *("notification_options", "mail_user", "mail_type", "stdout_stderr", "reservation"),
+    *("mem_per_gpu", "vmem", "pvmem", "ngpus", "licenses", "mail"),
+)
+"""Keys of the rows, and of the queue adapters of FireWorks and of hibana; a template of a site may know others, such as the
+last line: words of queues that look like misspelt ones of the others."""
+
+MISSPELT = 0.85
+"""How alike (0 to 1) an unknown key is to a known one to be taken for it."""
 
 WALLTIME = re.compile(r"\d+(-\d{1,2})?(:\d{1,2}){1,2}")
 """hh:mm:ss, hh:mm or d-hh:mm:ss, as queues take it."""
@@ -76,6 +91,9 @@ def _problem(row: Any, *, is_last: bool) -> str | None:
     """What is wrong with a row."""
     if not isinstance(row, dict):
         return f"{row!r} is no row"
+    for key in map(str, row):
+        if key not in KNOWN and (near := nearest(key, KNOWN, cutoff=MISSPELT)):
+            return f"{key} is read by no queue; is {near[0]} meant?"
     limit = row.get(MAX_ATOMS)
     if limit is None and not is_last:
         return "it has no max_atoms, and is not the last"

@@ -80,8 +80,18 @@ class Claims:
         self.tasks: Collection[dict[str, Any]] = database["tasks"]
         self.lease = lease_seconds
 
-    def take(self, address: str, owner: Owner) -> Claim | None:
-        """Take a claim; None if a live run holds it or the address has its answer."""
+    def take(self, address: str, owner: Owner, *, again: bool = False) -> Claim | None:
+        """Take a claim; None if a live run holds it or the address has its answer.
+
+        Parameters
+        ----------
+        address
+            Content address of the Spec.
+        owner
+            Who asks.
+        again
+            Whether the connection dropped while the same owner took it: what it holds by then is its own.
+        """
         while True:
             found = self.claims.find_one({"_id": address})
             if found is None:
@@ -89,6 +99,8 @@ class Claims:
                     return Claim(address, 1, owner)
                 continue
             self.publish(found)
+            if again and found["state"] == "held" and found["owner"] == owner.as_dict():
+                return Claim(address, found["token"], owner, _left_by(found))
             if not self._is_free(found):
                 return None
             seen = {"_id": address, "token": found["token"], "state": found["state"], "heartbeat": found["heartbeat"]}

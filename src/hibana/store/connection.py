@@ -17,7 +17,7 @@ from pymongo.errors import (
 )
 
 from hibana.store.errors import ACCESS_REFUSED, BAD_LAUNCHPAD, STORE_DOWN
-from hibana.store.launchpad_file import find_launchpad_file, read_yaml
+from hibana.store.launchpad_file import find_launchpad_file, read_launchpad
 
 if TYPE_CHECKING:
     from hibana.store.store import Store
@@ -65,7 +65,7 @@ class StoreAddress:
         HibanaError
             HIB-073 if the file cannot be read or names no database.
         """
-        content = read_yaml(path)
+        content = read_launchpad(path)
         uri_mode = bool(content.get("uri_mode"))
         if uri_mode and not (content.get("host") and content.get("name")):
             raise BAD_LAUNCHPAD.error("with uri_mode, host (the URI) and name (the database) must be given", where=path)

@@ -15,7 +15,10 @@ PROPERTY_COLLECTIONS = (
 COLLECTIONS = ("candidates", "tasks", "arrays", "claims", *PROPERTY_COLLECTIONS, "outcomes")
 
 INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "candidates": (("formula",), ("elements",), ("structure_key",), ("submissions.protocol", "submissions.calculator")),
+    "candidates": (
+        *(("formula",), ("elements",), ("structure_key",), ("sources",)),
+        ("submissions.protocol", "submissions.calculator"),
+    ),
     "tasks": (("material_id", "task"), ("formula",), ("status",)),
     "arrays": (),
     "claims": (("state",),),

@@ -9,12 +9,22 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from hibana.core.names import meant
 from hibana.core.settings import Settings
 from hibana.store.errors import BAD_DIRECTORY, BAD_LAUNCHPAD, FOREIGN_LAUNCHPAD, NO_LAUNCHPAD
 from hibana.store.server import ServerStatus
 
 FILE_NAME = "my_launchpad.yaml"
 MARK = "# Written by `hibana store up`: the embedded server. Plain FireWorks launchpad file, also for `lpad -l`."
+
+KEYS = (
+    *("host", "port", "name", "username", "password", "authsource", "uri_mode", "mongoclient_kwargs"),
+    *("logdir", "strm_lvl", "user_indices", "wf_user_indices"),
+)
+"""Keys of a launchpad file, those of FireWorks' LaunchPad."""
+
+OLD_KEYS = ("ssl", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_pem_passphrase")
+"""Keys that older versions of FireWorks wrote."""
 
 
 def find_launchpad_file(given: Path | None = None) -> Path:
@@ -50,10 +60,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         content = YAML(typ="safe", pure=True).load(path)
-    except (OSError, YAMLError) as error:
-        raise BAD_LAUNCHPAD.error(f"it cannot be read: {error}", where=path) from error
+    except OSError as error:
+        raise BAD_LAUNCHPAD.error(f"it cannot be read: {error.strerror}", where=path) from error
+    except UnicodeDecodeError as error:
+        raise BAD_LAUNCHPAD.error("it is no text", where=path) from error
+    except YAMLError as error:
+        raise BAD_LAUNCHPAD.error(f"it is no YAML: {error}", where=path) from error
     if not isinstance(content, dict):
         raise BAD_LAUNCHPAD.error("it holds no mapping", where=path)
+    return content
+
+
+def read_launchpad(path: Path) -> dict[str, Any]:
+    """Content of a launchpad file.
+
+    Raises
+    ------
+    HibanaError
+        HIB-073 if the file cannot be read, or has a key that FireWorks does not know.
+    """
+    content = read_yaml(path)
+    for key in map(str, content):
+        if key not in (*KEYS, *OLD_KEYS) and not key.startswith("_"):
+            known = f"a launchpad file has {', '.join(KEYS)}"
+            raise BAD_LAUNCHPAD.error(f"{key} is no key of it{meant(key, KEYS)}; {known}", where=path)
     return content
 
 

@@ -12,6 +12,7 @@ from pymongo.errors import InvalidOperation, OperationFailure
 
 from hibana.store.errors import BAD_QUERY
 from hibana.store.indexes import COLLECTIONS
+from hibana.store.patience import GONE, begun_patiently
 
 HIDDEN = {"arrays": {"data": 0}, "claims": {"result": 0}}
 """Fields that are bytes or passing state and are not shown unless asked for."""
@@ -89,7 +90,9 @@ def _found(
     order: list[tuple[str, int]] | None,
 ) -> Iterator[dict[str, Any]]:
     try:
-        yield from database[collection].find(filter, projection or None, limit=limit, sort=order)
+        yield from begun_patiently(lambda: database[collection].find(filter, projection or None, limit=limit, sort=order))
+    except GONE:
+        raise
     except (OperationFailure, InvalidOperation, TypeError) as error:
         details = error.details if isinstance(error, OperationFailure) else None
         message = details.get("errmsg") if details else str(error)

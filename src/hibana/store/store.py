@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from hibana.store.arrays import Arrays
 from hibana.store.claims import ANSWERS, LEASE_SECONDS, Claim, Claims
 from hibana.store.indexes import create_indexes
 from hibana.store.owner import Owner
-from hibana.store.patience import patiently
+from hibana.store.patience import begun_patiently, patiently
 from hibana.store.queries import find
 
 P = TypeVar("P", bound=PropertyDoc)
@@ -52,21 +53,21 @@ class Store:
     def ensure_indexes(self) -> None:
         """Create the indexes that are missing; done by itself at the first write."""
         if not self._indexed:
-            create_indexes(self.database)
+            patiently(lambda: create_indexes(self.database))
             self._indexed = True
 
     # -- candidates ---------------------------------------------------------------------------------------------------
 
     def add_candidates(self, docs: Sequence[CandidateDoc]) -> int:
-        """Add candidates that are not there yet, and join the sources of those that are; how many are new."""
+        """Add candidates that are not there yet, and join sources and families of those that are; how many are new."""
         changes: list[UpdateOne] = []
         for doc in docs:
             fields = _dump(doc)
-            sources = fields.pop("sources")
+            sources, families = fields.pop("sources"), fields.pop("families")
             fields.pop("submissions")
             change = {
                 "$setOnInsert": {**fields, "submissions": [_dump(s) for s in doc.submissions]},
-                "$addToSet": {"sources": {"$each": sources}},
+                "$addToSet": {"sources": {"$each": sources}, "families": {"$each": families}},
             }
             changes.append(UpdateOne({"_id": doc.material_id}, change, upsert=True))
         try:
@@ -84,12 +85,13 @@ class Store:
 
     def candidate(self, material_id: str) -> CandidateDoc | None:
         """The candidate of an identity."""
-        found = self._collection("candidates").find_one({"_id": material_id})
+        found = patiently(lambda: self._collection("candidates").find_one({"_id": material_id}))
         return None if found is None else CandidateDoc.model_validate(_bare(found))
 
     def candidates_of(self, *formulas: str) -> list[CandidateDoc]:
         """All candidates of some reduced formulas, in the order of their identities."""
-        found = self._collection("candidates").find({"formula": {"$in": list(formulas)}}).sort("_id", ASCENDING)
+        query = {"formula": {"$in": list(formulas)}}
+        found = patiently(lambda: list(self._collection("candidates").find(query).sort("_id", ASCENDING)))
         return [CandidateDoc.model_validate(_bare(item)) for item in found]
 
     def record_submissions(self, material_ids: Iterable[str], submission: Submission) -> None:
@@ -120,7 +122,8 @@ class Store:
         lease, is taken over: its token grows and the former owner's result will be refused.
         """
         self.ensure_indexes()
-        return patiently(lambda: self.claims.take(address, owner), patience=60.0)
+        tries = itertools.count()
+        return patiently(lambda: self.claims.take(address, owner, again=next(tries) > 0))
 
     def heartbeat(self, claim: Claim) -> bool:
         """Say that the owner of a claim lives; False if the claim was taken over."""
@@ -128,7 +131,7 @@ class Store:
 
     def note(self, claim: Claim, part: Mapping[str, Any]) -> bool:
         """Note what the owner of a claim begins; see :meth:`hibana.store.claims.Claims.note`."""
-        return patiently(lambda: self.claims.note(claim, part), patience=60.0)
+        return patiently(lambda: self.claims.note(claim, part))
 
     def release(self, claim: Claim, *, ended: bool = False) -> None:
         """Give a claim back without a result; see :meth:`hibana.store.claims.Claims.release`."""
@@ -180,9 +183,10 @@ class Store:
         key: dict[str, Any] = {"_id": address}
         if not any_status:
             key["status"] = {"$in": list(ANSWERS)}
-        found = self._collection("tasks").find_one(key)
-        if found is None and self.claims.publish_if_pending(address):
-            found = self._collection("tasks").find_one(key)
+        tasks = self._collection("tasks")
+        found = patiently(lambda: tasks.find_one(key))
+        if found is None and patiently(lambda: self.claims.publish_if_pending(address)):
+            found = patiently(lambda: tasks.find_one(key))
         return None if found is None else TaskDoc.model_validate(_bare(found))
 
     def tasks_of(self, material_id: str, protocol: str, protocol_version: int, calculator: str) -> list[TaskDoc]:
@@ -193,7 +197,7 @@ class Store:
             "protocol_version": protocol_version,
             "calculator.name": calculator,
         }
-        found = self._collection("tasks").find(query).sort("machine.finished", ASCENDING)
+        found = patiently(lambda: list(self._collection("tasks").find(query).sort("machine.finished", ASCENDING)))
         return [TaskDoc.model_validate(_bare(item)) for item in found]
 
     def array(self, ref: ArrayRef) -> NDArray[np.generic]:
@@ -204,7 +208,7 @@ class Store:
         HibanaError
             HIB-080 if it is not in the store.
         """
-        return self.arrays.get(ref)
+        return patiently(lambda: self.arrays.get(ref))
 
     # -- claims of materials ------------------------------------------------------------------------------------------
 
@@ -227,7 +231,8 @@ class Store:
 
     def properties(self, kind: type[P], query: Mapping[str, Any] | None = None) -> Iterator[P]:
         """Property documents of a kind that match a MongoDB filter, sorted by material_id."""
-        for found in self._collection(kind.collection).find(dict(query or {})).sort("_id", ASCENDING):
+        collection = self._collection(kind.collection)
+        for found in begun_patiently(lambda: collection.find(dict(query or {})).sort("_id", ASCENDING)):
             yield kind.model_validate(_bare(found))
 
     def record_outcome(
@@ -269,11 +274,13 @@ class Store:
 
     def outcomes(self, material_id: str) -> list[dict[str, Any]]:
         """What the flows' collectors said of a material."""
-        return [_bare(found) for found in self._collection("outcomes").find({"material_id": material_id})]
+        return [
+            _bare(found) for found in patiently(lambda: list(self._collection("outcomes").find({"material_id": material_id})))
+        ]
 
     def count(self, collection: str, filter: Mapping[str, Any] | None = None) -> int:
         """How many documents of a collection match a MongoDB filter."""
-        return self._collection(collection).count_documents(dict(filter or {}))
+        return patiently(lambda: self._collection(collection).count_documents(dict(filter or {})))
 
     def query(
         self,
@@ -288,8 +295,11 @@ class Store:
         return find(self.database, collection, filter or {}, fields, limit, by_key=by_key)
 
     def _bulk(self, name: str, changes: Sequence[UpdateOne]) -> int:
-        """Make many changes by few commands, in no order; how many documents are new."""
-        return self._writable(name).bulk_write(list(changes), ordered=False).upserted_count if changes else 0
+        """Make many changes by few commands, in no order; how many documents are new (not told behind a dropped connection)."""
+        if not changes:
+            return 0
+        collection = self._writable(name)
+        return patiently(lambda: collection.bulk_write(list(changes), ordered=False).upserted_count)
 
     def _collection(self, name: str) -> Collection[dict[str, Any]]:
         return self.database[name]

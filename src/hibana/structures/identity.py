@@ -76,6 +76,7 @@ def make_candidate(read: ReadStructure) -> CandidateDoc:
         space_group_symbol=symbol,
         crystal=from_pymatgen(primitive),
         sources=(read.source,),
+        families=() if read.family is None else (read.family,),
     )
 
 

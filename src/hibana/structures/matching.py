@@ -31,6 +31,9 @@ from hibana.structures.convert import to_pymatgen
 from hibana.structures.intake import unpacked
 from hibana.structures.symmetry import crystal_cell, symmetry_dataset
 
+FAMILY_RULE = 1
+"""Version of the rule above with the tolerances below; raised with every change of either."""
+
 SYMPRECS = (0.01, 0.03, 0.1)
 """Tolerances of the symmetry search, Å; the last is the Materials Project's."""
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from monty.io import zopen
 from pymatgen.core import Structure
 
+from hibana.documents.candidate import FAMILY_LABEL, Family
 from hibana.structures.checking import checked
 from hibana.structures.errors import EMPTY_FOLDER, NO_STRUCTURE, NOT_FOUND, UNREADABLE
 from hibana.structures.records import entries_of, structure_of_entry
@@ -32,10 +33,13 @@ class ReadStructure:
         Ordered, with bare elements and, where the file has them, initial moments (site property ``magmom``).
     source
         Path of the file; ``path#block`` where a file holds several. Of a screened candidate what the screening read.
+    family
+        What a screening said of its family; None for a structure that was not screened.
     """
 
     structure: Structure
     source: str
+    family: Family | None = None
 
 
 def read_structures(path: Path) -> list[ReadStructure]:
@@ -176,4 +180,11 @@ def _from_line(line: str, path: Path, number: int) -> ReadStructure:
     if len(entries) != 1 or entries[0].kind is None:
         raise UNREADABLE.error(f"line {number} holds no structure, or several", where=where)
     screened = data.get("source") if isinstance(data, dict) and "family" in data else None
-    return ReadStructure(checked(structure_of_entry(entries[0], where), where), str(screened or where))
+    return ReadStructure(checked(structure_of_entry(entries[0], where), where), str(screened or where), _family(data))
+
+
+def _family(data: Any) -> Family | None:
+    """The family of a line that ``hibana screen`` wrote; a field of this name in other files means something else."""
+    label, rule = (data.get("family"), data.get("family_rule", 1)) if isinstance(data, dict) else (None, 1)
+    is_ours = isinstance(label, str) and FAMILY_LABEL.fullmatch(label) and isinstance(rule, int)
+    return Family(label=label, rule=rule) if is_ours else None

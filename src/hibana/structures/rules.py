@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pymatgen.core import Element
 from ruamel.yaml import YAML, YAMLError
 
+from hibana.core.faults import field_names, plain_faults
 from hibana.core.units import Unit
 from hibana.structures.errors import BAD_RULES, UNKNOWN_RULES
 from hibana.structures.intake import Facts
@@ -274,11 +275,13 @@ def load_rules(name: str) -> Rules:
     try:
         data = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
         return TypeAdapter(Rules).validate_python(data)
-    except (YAMLError, OSError, UnicodeDecodeError) as error:
-        raise BAD_RULES.error(f"not YAML: {error}", where=path) from error
+    except OSError as error:
+        raise BAD_RULES.error(f"it cannot be read: {error.strerror}", where=path) from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise BAD_RULES.error(f"it is no YAML: {error}", where=path) from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}" for item in error.errors())
-        raise BAD_RULES.error(faults, where=path) from error
+        known = field_names(TypeAdapter(Rules).json_schema())
+        raise BAD_RULES.error(plain_faults(error.errors(), known), where=path) from error
 
 
 def _named(name: str) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hibana.documents.crystal import Crystal
 from hibana.structures.convert import to_pymatgen
+from hibana.structures.matching import FAMILY_RULE
 from hibana.structures.reading import CANDIDATES
 from hibana.structures.screening import FATES, Row, Screening
 
@@ -84,6 +85,7 @@ def _line(row: Row, crystal: Crystal) -> dict[str, Any]:
         "material_id": row.material_id,
         "structure_key": row.key,
         "family": row.family,
+        "family_rule": FAMILY_RULE,
         "source": _source(row),
         "formula": row.formula,
         "space_group_number": row.space_group,

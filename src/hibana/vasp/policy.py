@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
+from hibana.core.faults import field_names, plain_faults
 from hibana.vasp.errors import BAD_POLICY, UNKNOWN_POLICY, UNKNOWN_TASK
 
 if TYPE_CHECKING:
@@ -215,8 +216,13 @@ def _parse(text: str, where: Path) -> dict[str, HandlerPolicy]:
     try:
         content = YAML(typ="safe").load(text)
         policies = {name: HandlerPolicy(name=name, **body) for name, body in content.items()}
-    except (YAMLError, ValidationError, TypeError, AttributeError) as error:
-        raise BAD_POLICY.error(str(error), where=where) from error
+    except YAMLError as error:
+        raise BAD_POLICY.error(f"it is no YAML: {error}", where=where) from error
+    except ValidationError as error:
+        known = field_names(HandlerPolicy.model_json_schema())
+        raise BAD_POLICY.error(plain_faults(error.errors(), known), where=where) from error
+    except (TypeError, AttributeError) as error:
+        raise BAD_POLICY.error("it is no table of policies, each a table of fields", where=where) from error
     for policy in policies.values():
         _check_names(policy, where)
     if not policies:

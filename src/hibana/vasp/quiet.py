@@ -1,8 +1,9 @@
-"""custodian's log without tracebacks and pymatgen's warnings: an unreadable output is a result, not a crash."""
+"""custodian's log without tracebacks, addresses of objects and pymatgen's warnings: an unreadable output is a result."""
 
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,18 +11,29 @@ from contextlib import contextmanager
 LOGGERS = ("VasprunXMLValidator", "custodian.custodian")
 """Loggers that print a traceback for a file that is cut off or missing."""
 
+_OBJECT = re.compile(r"<(?:\w+\.)*(\w+) object at 0x[0-9a-fA-F]+>")
 
-class _NoTraceback(logging.Filter):
+
+def by_name(text: str) -> str:
+    """A message in which objects that Python shows with their address in memory are named by their class."""
+    return _OBJECT.sub(r"\1", text)
+
+
+class _Plain(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        """Drop the traceback, keep the line."""
+        """Drop the traceback, keep the line; a run that the walltime ended is no error."""
         record.exc_info = record.exc_text = None
-        return not str(record.msg).startswith("Traceback")
+        text = record.getMessage()
+        if "WalltimeHandler" in text:
+            return False
+        record.msg, record.args = by_name(text), None
+        return not text.startswith("Traceback")
 
 
 @contextmanager
 def plain_log() -> Iterator[None]:
     """Keep tracebacks out of custodian's log, and warnings off, while the block runs."""
-    loggers, quiet = [logging.getLogger(name) for name in LOGGERS], _NoTraceback()
+    loggers, quiet = [logging.getLogger(name) for name in LOGGERS], _Plain()
     for logger in loggers:
         logger.addFilter(quiet)
     try:

@@ -24,7 +24,7 @@ from hibana.vasp.handlers import RunWalltimeHandler
 from hibana.vasp.inputs_read import read_incar
 from hibana.vasp.job import ERRORS, OUTPUT, GuardedVaspJob, RefusedCorrectionError, make_job, split_command
 from hibana.vasp.policy import HandlerPolicy
-from hibana.vasp.quiet import plain_log
+from hibana.vasp.quiet import by_name, plain_log
 
 if TYPE_CHECKING:
     from hibana.protocol.inputs import VaspInputs
@@ -52,6 +52,9 @@ TAIL = 400
 """Characters of what VASP printed last that are kept of a failure."""
 
 _ENGINE_ERROR = re.compile(r"HIB-\d{3}")
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
+_OWN_WORDS = re.compile(r"VERY BAD NEWS|I REFUSE TO CONTINUE|internal error in|EEEEEEE +RRRRRR")
+"""By which VASP says that it stopped of itself: an error that no handler knows, but one of this calculation."""
 
 
 @dataclass(frozen=True)
@@ -212,17 +215,26 @@ class _Run:
         """The failure that custodian's exception stands for."""
         if isinstance(error, RefusedCorrectionError):
             return Failure(kind=error.key, message=error.message)
-        printed = _printed(self.directory)
         if isinstance(error, ValidationError | ReturnCodeError):
-            if engine := _ENGINE_ERROR.search(printed):
-                return Failure(kind="input", message=printed[engine.start() :])
-            status = job.exit_status
-            kind = (
-                "killed" if (status or 0) >= 128 else "no_output" if find(self.directory, "vasprun.xml") is None else "truncated"
-            )
-            return Failure(kind=kind, message=f"VASP ended with status {status} and without complete output; last: {printed}")
+            return self._without_output(job.exit_status)
         errors = [str(key) for entry in self.log_entries if is_correction(entry) for key in entry.get("errors", ())]
         return Failure(kind=errors[-1] if errors else "custodian", message=_given_up(error, errors))
+
+    def _without_output(self, status: int | None) -> Failure:
+        """Why the code left no complete output, and no error that a handler knows."""
+        said, printed = _said(self.directory), _printed(self.directory)
+        if engine := _ENGINE_ERROR.search(printed):
+            return Failure(kind="input", message=printed[engine.start() :])
+        has_begun = find(self.directory, "vasprun.xml") is not None
+        if _DISK_FULL.search(said):
+            kind = "disk"
+        elif has_begun and _OWN_WORDS.search(said):  # the other ranks are then killed by what started them
+            kind = "vasp_error"
+        elif (status or 0) >= 128:
+            kind = "killed"
+        else:
+            kind = "truncated" if has_begun else "no_output"
+        return Failure(kind=kind, message=f"VASP ended with status {status} and without complete output; last: {printed}")
 
 
 class _Admission:
@@ -294,9 +306,14 @@ def _printed(directory: Path) -> str:
     return " | ".join(text.strip()[-TAIL:] for text in texts if text.strip()) or "nothing was printed"
 
 
+def _said(directory: Path) -> str:
+    """All that VASP wrote to its two outputs."""
+    return "\n".join(load_text(directory, name) or "" for name in (OUTPUT, ERRORS))
+
+
 def _given_up(error: CustodianError, errors: list[str]) -> str:
     keys = ", ".join(dict.fromkeys(errors))
-    return f"{error.message}{' Errors: ' + keys + '.' if keys else ''}"
+    return f"{by_name(error.message).rstrip('.')}.{f' Errors: {keys}.' if keys else ''}"
 
 
 def _named(actions: tuple[dict[str, Any], ...]) -> str:
