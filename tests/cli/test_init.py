@@ -51,6 +51,14 @@ def test_from_flags(init):
     assert any(command.startswith("qlaunch") for command in report["commands"])
 
 
+def test_the_example_of_the_help_works_as_it_is_printed(init):
+    said = " ".join(init("--help", COLUMNS="200").stdout.split())
+    example = said.partition("Example: hibana init ")[2].partition("╭")[0].split()
+    done = init(*example, HOME=str(init.folder))
+    assert done.returncode == 0, done.stderr
+    assert f"FW_CONFIG_FILE={init.folder}/fw_config/FW_config.yaml" in done.stdout.replace("~", str(init.folder))
+
+
 def test_says_what_comes_next(init):
     done = init("--site", "local", "--yes", "--directory", "here")
     assert done.returncode == 0, done.stderr

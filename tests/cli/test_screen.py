@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 
@@ -9,6 +10,7 @@ import pytest
 
 from hibana.cli.main import main
 from hibana.structures.identity import make_candidate
+from hibana.structures.matching import FAMILY_RULE
 from hibana.structures.reading import ReadStructure
 from prototypes import make_prototypes
 
@@ -111,3 +113,8 @@ def test_the_candidates_are_submitted(hibana, inputs, launchpad, launchpad_file)
     code, out, _ = hibana(*words, "-l", str(launchpad_file), "--json")
     assert code == 0, out
     assert launchpad.workflows.count_documents({}) == 2
+    with gzip.open("out/candidates.jsonl.gz", "rt") as file:
+        lines = [json.loads(line) for line in file]
+    stored = {doc["_id"]: doc["families"] for doc in launchpad.db["candidates"].find()}
+    assert stored == {line["material_id"]: [{"label": line["family"], "rule": FAMILY_RULE}] for line in lines}
+    assert set(stored) == {make_candidate(ReadStructure(structure, "x")).material_id for structure in (MGO, ZNO)}

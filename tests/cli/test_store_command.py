@@ -72,10 +72,10 @@ def test_fields_in_a_table(run, tmp_path):
         "s.record_outcome('hib-1', 'electronic', 'pbesol', 'vasp', 'failed', 'failed at band', protocol_version=1)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
-    shown = run("query", '{"material_id": "hib-1"}', "--collection", "outcomes", "--fields", "material_id,reason,nothing")
+    shown = run("query", '{"material_id": "hib-1"}', "--collection", "outcomes", "--fields", "material_id,reason,flow")
     assert [line.split() for line in shown.stdout.splitlines()] == [
-        ["material_id", "reason", "nothing"],
-        ["hib-1", "failed", "at", "band", "-"],
+        ["material_id", "reason", "flow"],
+        ["hib-1", "failed", "at", "band", "electronic"],
     ]
     as_json = run("query", "{}", "--collection", "outcomes", "--json", "--limit", 1)
     assert json.loads(as_json.stdout)[0]["state"] == "failed"

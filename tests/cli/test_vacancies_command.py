@@ -87,6 +87,7 @@ def test_the_same_for_scripts(filled, hibana) -> None:
 
 
 def test_a_material_without_vacancies_is_an_error_that_says_what_to_do(filled, hibana) -> None:
+    filled.candidate("CaO")
     code, out, _ = hibana("vacancies", "CaO", "--json")
     assert code == 2
     assert json.loads(out)["error"]["code"] == "HIB-167"

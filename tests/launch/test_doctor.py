@@ -36,6 +36,9 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "work")
 
 
+ENGINE = f"{sys.executable} -m hibana.rehearsal"
+
+
 def states(checks) -> list[str]:
     return [check.state for check in checks]
 
@@ -155,6 +158,14 @@ class TestPotentials:
         assert library.calculator == "gpaw-rehearsal"
         assert set(library.titles) == {"Mg", "O", "Zn", "Al"}
 
+    def test_a_synthetic_library(self, tmp_path, monkeypatch):
+        words = ["--mode", "replay", "--make-potcars", str(tmp_path), "--elements", "Mg,O"]
+        subprocess.run([*ENGINE.split(), *words], check=True, capture_output=True)
+        monkeypatch.setenv("PMG_VASP_PSP_DIR", str(tmp_path))
+        (check,), library = check_potcars(PROTOCOL, ["Mg", "O"])
+        assert library.calculator == "synthetic"
+        assert "synthetic (not VASP's)" in check.what
+
     def test_missing_elements(self, fake_potcars, monkeypatch):
         monkeypatch.setenv("PMG_VASP_PSP_DIR", str(fake_potcars))
         checks, _ = check_potcars(PROTOCOL, ["Mg", "Ti", "O", "Xx"])
@@ -220,15 +231,36 @@ class TestCode:
         assert check.state == "failed"
 
     def test_potentials_of_another_code(self):
-        (check,) = check_code({"vasp_cmd": "true"}, "gpaw-rehearsal", has_queue=False, in_job=False)
+        (check,) = check_code({"vasp_cmd": "vasp_std"}, "gpaw-rehearsal", has_queue=False, in_job=False)
         assert (check.state, "potentials" in check.what) == ("failed", True)
+
+    @pytest.mark.parametrize(
+        ("command", "library", "state"),
+        [
+            ("true", "synthetic", "warning"),
+            ("srun vasp_std", "synthetic", "failed"),
+            (ENGINE, "synthetic", "failed"),
+            (f"{ENGINE} --mode replay", "synthetic", "ok"),
+            (f"env HIBANA_VASP_MODE=chaos {ENGINE} --attempts x", "synthetic", "ok"),
+            (f"{ENGINE} --mode=replay", "gpaw-rehearsal", "ok"),
+            (f"{ENGINE} --mode=gpaw", "gpaw-rehearsal", "ok"),
+        ],
+    )
+    def test_synthetic_potentials_are_not_those_of_vasp(self, command, library, state):
+        checks = check_code({"vasp_cmd": command}, library, has_queue=False, in_job=False)
+        assert states(checks) == [state]
+        assert state == "ok" or "the potentials are synthetic (not VASP's)" in checks[0].what
 
     @pytest.mark.parametrize(
         ("text", "state"),
         [
-            ("name: a\nquery: '{}'\nenv: {vasp_cmd: x, cores: 8}\n", "ok"),
-            ("name: a\nquery: '{}'\nenv: {vasp_comd: x}\n", "warning"),
-            ("name: a\nquery: '{}'\nenv: {cores: many}\n", "failed"),
+            ("name: a\ncategory: ''\nquery: '{}'\nenv: {vasp_cmd: x, cores: 8, threads: 2, our_scratch: /x}\n", "ok"),
+            ("name: a\ncategory: [x, y]\nquery: '{}'\n", "ok"),
+            ("name: a\ncategory: ''\nquery: '{}'\nenv: {vasp_comd: x}\n", "warning"),
+            ("name: a\ncategory: ''\nquery: '{}'\nenv: {cores: many}\n", "failed"),
+            ("name: a\ncategory: ''\nquery: {}\n", "failed"),
+            ("name: a\ncategry: ''\nquery: '{}'\n", "failed"),
+            ("name: a\nquery: '{}'\n", "failed"),
             ("name: a\nenv: {vasp_cmd: x}\n", "failed"),
             ("name: [\n", "failed"),
             ("name: a\nquery: '{}'\nenv: [vasp_cmd]\n", "failed"),
@@ -373,7 +405,7 @@ class TestCommand:
     @pytest.fixture
     def doctor(self, tmp_path, launchpad_file, fake_potcars):
         (tmp_path / "work" / "my_fworker.yaml").write_text(
-            f"name: here\nquery: '{{}}'\nenv:\n  vasp_cmd: {sys.executable} -m hibana.rehearsal\n  cores: 1\n"
+            f"name: here\ncategory: ''\nquery: '{{}}'\nenv:\n  vasp_cmd: {sys.executable} -m hibana.rehearsal\n  cores: 1\n"
         )
         config(GOOD)
 

@@ -19,7 +19,8 @@ from hibana.launch.effort import FACTOR, core_hours
 from hibana.launch.forecast import makespan, read_faults, step_of
 from hibana.launch.launcher import read_fworker
 from hibana.launch.made_crystals import made_crystals, write_crystals
-from hibana.launch.rehearse import Stage, read_campaign
+from hibana.launch.plan import read_campaign
+from hibana.launch.rehearse import Stage, rehearse
 from hibana.structures.identity import make_candidate
 from hibana.structures.reading import ReadStructure
 
@@ -129,12 +130,69 @@ def test_the_campaigns_of_the_project_can_be_read(name):
     assert campaign.protocol == "pbesol-demo"
 
 
-def test_what_is_no_campaign_is_refused(tmp_path):
-    for number, text in enumerate(("fws: []", "[", "fws:\n- spec: {_tasks: [{_fw_name: CampaignTask}]}")):
-        path = tmp_path / f"{number}.yaml"
-        path.write_text(text)
-        with pytest.raises(HibanaError, match="HIB-127"):
-            read_campaign(path)
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("fws: []", 127),
+        ("[", 127),
+        ("- 1", 127),
+        ("fws: [{spec: {_tasks: [{_fw_name: ScriptTask}]}}]", 127),
+        ("fws:\n- spec: {_tasks: [{_fw_name: CampaignTask}]}", 112),
+        ("fws:\n- spec: {_tasks: [{_fw_name: CampaignTask, structures: 1, flow: a, protocol: b, calculator: c}]}", 112),
+    ],
+)
+def test_what_is_no_campaign_is_refused(tmp_path, text, number):
+    path = tmp_path / "campaign.yaml"
+    path.write_text(text)
+    with pytest.raises(HibanaError, match=f"HIB-{number}"):
+        read_campaign(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rates": "rates: {errr: 0.1}"}, r"HIB-200.*errr \(is error meant\?\)"),
+        ({"rates": "ratse: {error: 0.1}"}, r"HIB-200.*ratse \(is rates meant\?\)"),
+        ({"rates": "rates: {error: often}"}, "HIB-200.*rates.error is 'often'"),
+        ({"rates": None}, "HIB-200.*No such file"),
+        ({"rates": "{}", "seed": None}, "HIB-119.*--chaos"),
+        ({"structures": 0}, "HIB-119"),
+        ({"structures": ["nowhere.cif"]}, "HIB-016.*nowhere.cif"),
+        ({"structures": ["notes.txt"]}, "HIB-013.*notes.txt"),
+        ({"structures": ["empty"]}, "HIB-014.*empty"),
+        ({"recordings": "nowhere"}, "HIB-016.*nowhere"),
+        ({"workflow": ("protocol: pbesol-demo", "protocl: pbesol-demo")}, r"HIB-112.*protocl \(is protocol meant\?\)"),
+        ({"workflow": ("protocol: pbesol-demo", "protocol: nowhere")}, "HIB-030"),
+        ({"workflow": ("flow: electronic", "flow: electric")}, "HIB-096"),
+        ({"folder": "notes.txt"}, "HIB-118.*notes.txt"),
+    ],
+)
+def test_everything_is_checked_before_anything_is_started(tmp_path, monkeypatch, changes, message):
+    def started(*_args, **_kwargs):
+        pytest.fail("something was started")
+
+    monkeypatch.setattr("hibana.store.server.up", started)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("milk")
+    (tmp_path / "empty").mkdir()
+    workflow, rates, folder = tmp_path / "demo.yaml", tmp_path / "rates.yaml", changes.get("folder")
+    text = (REPOSITORY / "workflows" / "demo.yaml").read_text()
+    old, new = changes.get("workflow", ("", ""))
+    assert old in text
+    workflow.write_text(text.replace(old, new))
+    if changes.get("rates"):
+        rates.write_text(changes["rates"])
+    structures = changes.get("structures", [MGO])
+    with pytest.raises(HibanaError, match=re.compile(message, re.DOTALL)):
+        rehearse(
+            workflow,
+            structures=structures if isinstance(structures, int) else [Path(name) for name in structures],
+            seed=changes.get("seed", 1),
+            rates=rates if "rates" in changes else None,
+            recordings=Path(changes["recordings"]) if "recordings" in changes else None,
+            folder=None if folder is None else Path(folder),
+        )
+    assert not list(tmp_path.glob("*/store"))
 
 
 @pytest.mark.slow
@@ -149,7 +207,7 @@ def test_a_rehearsal_prints_a_forecast_that_adds_up(tmp_path):
     told = json.loads(done.stdout[done.stdout.index("{") :])
     assert told["outcomes"] == {"done": 1}
     assert sum(told["runs"].values()) == 5
-    assert told["failures"] == {"HIB-095": told["repeated"]}
+    assert told["failures"] == {"HIB-104": told["repeated"]}
     assert told["repeated"] == sum(told["faults"].values()) > 0
     stages = sum(told["runs"].values()) + 1
     assert told["starts"] - told["repeated"] in (stages, stages + 1)  # a hybrid that dies in its second stage repeats the first

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
 import sys
 
 import pytest
-from farm import SCRIPTS, STEPS_OF_MGO, wait_until
+from farm import FAKE_VASP, SCRIPTS, STEPS_OF_MGO, wait_until
 
+from hibana.core.errors import HibanaError
 from hibana.launch import firetasks, schedulers
 from hibana.launch.firetasks import leave_at_the_end, run_context
-from hibana.launch.stopping import Stopped
+from hibana.launch.stopping import STOP, Stopped
 from hibana.tables.export import export
 from size import FULL
 
@@ -138,3 +140,24 @@ def test_a_correction_is_recorded_and_its_verdict_decides_whether_the_row_is_in_
     assert (report.n_rows, report.left_out) == (0, {"flagged": 1})
     (line,) = csv.DictReader((tmp_path / "table" / "left_out.csv").open())
     assert flag in line["reason"]
+
+
+@pytest.mark.parametrize(("left", "end"), [(0.0, Stopped), (None, HibanaError)])
+def test_a_code_that_dies_with_its_job_in_the_queue_is_no_failure(left, end, farm, monkeypatch):
+    """At the end the queue ends the code first: the launcher that sees it die in time gives the job to the next one."""
+    farm.behave(fail={"relax": "half"})
+    farm.submit()
+    (fw_id,) = farm.launchpad.get_fw_ids({"name": "MgO relax 1"})
+    firework = farm.launchpad.get_fw_by_id(fw_id)
+    (task,) = firework.tasks
+    task.launchpad, task.fw_id = farm.launchpad, fw_id
+    for name in ("PMG_VASP_PSP_DIR", "FAKE_VASP", "FAKE_VASP_LOG"):
+        monkeypatch.setenv(name, farm.env[name])
+    monkeypatch.chdir(farm.folder)
+    monkeypatch.setattr(STOP, "interruptible", contextlib.nullcontext)
+    monkeypatch.setattr(firetasks, "time_left", lambda: left if farm.ran() else None)
+    env = {"vasp_cmd": f"{sys.executable} {FAKE_VASP}"}
+    with pytest.raises(end, match="HIB-104" if end is HibanaError else None):
+        task.run_task({**firework.spec, "_fw_env": env})
+    (claim,) = farm.store.query("claims", {})
+    assert (claim["state"], farm.store.count("tasks")) == ("released", 0)

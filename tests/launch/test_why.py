@@ -12,7 +12,7 @@ from fireworks import FWorker
 
 from hibana.core.errors import HibanaError
 from hibana.documents.properties import RelaxationDoc
-from hibana.launch.submit import submit
+from hibana.launch.submit import keys_of_submission, submit
 from hibana.launch.taxonomy import last_lines
 from hibana.launch.why import why
 from hibana.protocol.protocol import load_protocol
@@ -39,6 +39,42 @@ def test_by_formula_or_identity_with_sources(farm):
     material = farm.launchpad.workflows.find_one()["metadata"]["material_id"]
     assert asked(farm) == asked(farm, material)
     assert asked(farm).sources == (str(MGO),)
+
+
+@pytest.mark.parametrize("name", [str(MGO), "MgO.cif", f"{MGO.parent.name}/MgO.cif", "MgO"])
+def test_by_the_file_it_was_read_from(farm, tmp_path, name):
+    copy = tmp_path / "sample-7.b.cif"
+    copy.write_text(MGO.read_text())
+    farm.submit(MGO, copy)
+    assert asked(farm, name).formula == "MgO"
+    assert asked(farm, "sample-7.b.cif") == asked(farm, "sample-7.b") == asked(farm, name)
+    for other in (
+        "elsewhere/MgO.cif",
+        f"/{MGO.parent.name}/MgO.cif",
+        "sample",
+        "ample-7.b.cif",
+        "gO.cif",
+        ".cif",
+        "/",
+        MGO.parent.name,
+        MGO.parent.parent.name,
+    ):
+        with pytest.raises(HibanaError, match="HIB-114"):
+            why(farm.store, farm.launchpad, other)
+
+
+def test_the_jobs_of_a_submission_are_found_without_reading_other_workflows(farm):
+    """With a table of energies too, whose hash the key ends with; a search by a pattern would read every workflow."""
+    farm.submit()
+    (submission,) = farm.store.candidate(asked(farm).material_id).submissions
+    keys = keys_of_submission(asked(farm).material_id, submission)
+    key = farm.launchpad.workflows.find_one()["metadata"]["submission"]
+    farm.launchpad.workflows.update_one({}, {"$set": {"metadata.submission": f"{key}|energies:0123456789ab"}})
+    others = [{"nodes": [], "metadata": {"submission": other}} for other in ("a", "z", f"x{key}", key.replace("hib", "hic"))]
+    farm.launchpad.workflows.insert_many(others)
+    assert len(entry(farm).jobs) == 5
+    done = farm.launchpad.workflows.find({"metadata.submission": keys}).explain()["executionStats"]
+    assert (done["nReturned"], done["totalDocsExamined"]) == (1, 1)
 
 
 def test_waiting_then_paused_then_gone(farm):

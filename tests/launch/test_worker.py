@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from farm import MGO, SCRIPTS, STEPS_OF_MGO, wait_until
 
+from hibana.core.errors import HibanaError
+from hibana.launch.launcher import read_fworker
+
 pytestmark = pytest.mark.timeout(600)
 DEMO = MGO.parent
 
@@ -107,6 +110,35 @@ def test_bad_settings_are_numbered_errors(farm, words, code):
     assert done.returncode == 2
     assert code in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nam: a\ncategory: ''\nquery: '{}'\n", "nam is no key of a worker file (is name meant?)"),
+        ("name: a\ncategory: ''\nquery: '{}'\nenvironment: {}\n", "environment is no key"),
+        ("name: a\nquery: '{}'\n", "category is missing"),
+        ("name: a\ncategory: ''\nquery: '{'\n", "query is '{', not a MongoDB filter"),
+        ("name: a\ncategory: ''\nquery: '{}'\nenv: 3\n", "env is no mapping"),
+        ("- a\n", "it holds no mapping"),
+    ],
+)
+def test_a_worker_file_that_cannot_be_used(tmp_path, text, said):
+    path = tmp_path / "my_fworker.yaml"
+    path.write_text(text)
+    with pytest.raises(HibanaError) as caught:
+        read_fworker(str(path))
+    assert caught.value.kind.number == 113
+    assert said in caught.value.what
+
+
+def test_env_may_have_keys_of_a_site_but_not_near_misses(farm):
+    farm.fworker.write_text(farm.fworker.read_text() + "  our_scratch: /scratch\n  wall_time: 60\n")
+    assert read_fworker(str(farm.fworker)).env["our_scratch"] == "/scratch"
+    done = subprocess.run(farm.run_command(), cwd=farm.folder, env=farm.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "env.wall_time is read by nobody; is walltime meant?" in done.stderr
+    assert "our_scratch" not in done.stderr
 
 
 def test_a_run_that_ends_before_its_first_job_has_begun_fails_nothing(farm):

@@ -51,9 +51,9 @@ def init(
 ) -> None:
     """Write the FireWorks files of a site: database, worker, queue, settings and job sizes. All paths in them are absolute.
 
-    Asks for what the options do not say, when it runs in a terminal. Nothing is overwritten without --force.
+    Asks for what the options do not say, when it runs in a terminal without --yes. Nothing is overwritten without --force.
 
-    Example: hibana init --site slurm --directory ~/fw_config
+    Example: hibana init --site slurm --host db.example.org --potcars ~/potcars --directory ~/fw_config --yes
     """
     from hibana.launch.sites import find_site, write_site
 

@@ -21,6 +21,7 @@ import hibana.cli.learn_simulate
 import hibana.cli.learn_spectra
 import hibana.cli.learn_substitute  # noqa: F401
 from hibana import __version__
+from hibana.cli.console import errors as to_stderr
 from hibana.cli.console import print_error
 from hibana.cli.cost import cost
 from hibana.cli.diagnose import diagnose
@@ -30,10 +31,12 @@ from hibana.cli.errors import errors
 from hibana.cli.export import export
 from hibana.cli.failures import failures
 from hibana.cli.figures import figures
+from hibana.cli.help import flow
 from hibana.cli.init import init
 from hibana.cli.inputs import inputs
 from hibana.cli.learn import learn_app
 from hibana.cli.loop import loop
+from hibana.cli.misuse import UsageError, misused
 from hibana.cli.priority import priority
 from hibana.cli.query import query
 from hibana.cli.read import read
@@ -50,15 +53,19 @@ from hibana.cli.submit import submit
 from hibana.cli.summary import summary
 from hibana.cli.vacancies import vacancies
 from hibana.cli.why import why
+from hibana.cli.withdraw import withdraw
 from hibana.core.errors import HibanaError
 
 USER_ERROR = 2
 """Exit code of a user's mistake, the same as for an option that does not exist."""
 
+ABORTED = 1
+"""Exit code where a question was not answered."""
+
 VERBS = {
     "A site": (init, doctor),
     "One run": (inputs, read, diagnose),
-    "A campaign": (screen, submit, run, priority, loop, reconcile, status, failures, cost, why, rehearse),
+    "A campaign": (screen, submit, withdraw, run, priority, loop, reconcile, status, failures, cost, why, rehearse),
     "Results": (query, export, diff, split, figures, summary, vacancies),
 }
 
@@ -95,6 +102,7 @@ app.add_typer(relay_app, name="relay", rich_help_panel="A site")
 app.add_typer(store_app, name="store", rich_help_panel="Upkeep")
 for _verb in (rebuild, errors):
     app.command(rich_help_panel="Upkeep")(_verb)
+flow(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,15 +115,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=words, prog_name="hibana")
+        sys.exit(app(args=words, prog_name="hibana", standalone_mode=False) or 0)
     except HibanaError as error:
         _stop(error, words)
+    except UsageError as error:
+        found = misused(error, words, [group.name or "" for group in app.registered_groups])
+        if found is None:
+            sys.exit(USER_ERROR)
+        _stop(found, words)
+    except typer.Abort:
+        to_stderr().print("aborted")
+        sys.exit(ABORTED)
     except Exception as error:
-        if type(error).__name__ != "FWConfigurationError":  # of FireWorks, which then refuses to be imported
+        found = _of_a_library(error)
+        if found is None:
             raise
+        _stop(found, words)
+
+
+def _of_a_library(error: Exception) -> HibanaError | None:
+    """The numbered error for one of a library, which is known by the names of its classes, for nothing is imported here."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "FWConfigurationError" in names:  # of FireWorks, which then refuses to be imported
         from hibana.launch.errors import CONFIG_TRAP
 
-        _stop(CONFIG_TRAP.error(str(error)), words)
+        return CONFIG_TRAP.error(str(error))
+    if names & {"ConnectionFailure", "CursorNotFound"}:  # of pymongo
+        from hibana.store.errors import STORE_DOWN
+
+        return STORE_DOWN.error(f"it went away in the middle: {str(error).partition(',')[0]}")
+    return None
 
 
 def _stop(error: HibanaError, words: Sequence[str]) -> NoReturn:

@@ -13,7 +13,6 @@ from hibana.core.errors import declare
 
 if TYPE_CHECKING:
     from hibana.launch.priorities import PriorityReport
-    from hibana.store.store import Store
 
 BAD_PRIORITIES = declare(
     177,
@@ -25,7 +24,9 @@ COLUMNS = ("material_id", "priority")
 
 
 def priority(
-    materials: Annotated[list[str] | None, typer.Argument(help="material_ids or reduced formulas.")] = None,
+    materials: Annotated[
+        list[str] | None, typer.Argument(help="material_ids, reduced formulas, or files they were read from.")
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="CSV file with the columns material_id and priority.")] = None,
     where: Annotated[
         str | None, typer.Option("--where", help="Materials whose candidate matches a MongoDB filter, as '{\"n_sites\": 2}'.")
@@ -41,17 +42,20 @@ def priority(
     """
     from hibana.launch.launchpad import HibanaLaunchPad
     from hibana.launch.priorities import set_priorities
+    from hibana.launch.why import chosen_materials
     from hibana.store.store import Store
 
     named = bool(materials) or where is not None
     if file is None and not named:
         raise typer.BadParameter("name materials, or give --file or --where", param_hint="MATERIALS")
-    if named != (set_to is not None):
-        raise typer.BadParameter("it goes with materials named or --where, not with --file alone", param_hint="--set")
+    if named and set_to is None:
+        raise typer.BadParameter("say which priority they get, for instance --set 10", param_hint="MATERIALS")
+    if set_to is not None and not named:
+        raise typer.BadParameter("it is for materials named or --where; a file has priorities of its own", param_hint="--set")
     wanted = {} if file is None else read_priorities(file)
     pad = HibanaLaunchPad.connect(launchpad)
     if set_to is not None:
-        wanted |= dict.fromkeys(_named(Store(pad.db), materials or [], where), set_to)
+        wanted |= dict.fromkeys(chosen_materials(Store(pad.db), materials or [], where), set_to)
     report = set_priorities(pad, wanted, dry_run=dry_run)
     if as_json:
         print_json(report.as_dict())
@@ -86,16 +90,6 @@ def read_priorities(path: Path) -> dict[str, int]:
     if not found:
         raise BAD_PRIORITIES.error("it names no material", where=path)
     return found
-
-
-def _named(store: Store, materials: list[str], where: str | None) -> list[str]:
-    from hibana.launch.why import find_materials
-    from hibana.store.queries import parse_filter
-
-    found = [material_id for name in materials for material_id in find_materials(store, name)]
-    if where is not None:
-        found += [item["material_id"] for item in store.query("candidates", parse_filter(where), ["material_id"])]
-    return list(dict.fromkeys(found))
 
 
 def _print(report: PriorityReport) -> None:

@@ -33,11 +33,14 @@ def query(
 
     Example: hibana query '{"formula": "MgO"}' --collection electronic --fields material_id,band_gap_pbesol
     """
+    from hibana.store.fields import check_fields
     from hibana.store.queries import parse_filter
 
     names = [name.strip() for name in fields.split(",") if name.strip()]
     wanted = parse_filter(filter)
-    found = list(open_store(launchpad).query(collection, wanted, names, limit))
+    store = open_store(launchpad)
+    check_fields(store.database, collection, names)
+    found = list(store.query(collection, wanted, names, limit))
     if as_json:
         print_json(found)
     elif names:
@@ -61,7 +64,14 @@ def _print_table(found: list[dict[str, Any]], names: list[str]) -> None:
 
 
 def _value(document: dict[str, Any], name: str) -> Any:
-    value: Any = document
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return "-" if value is None else value
+    value = _inside(document, name.split("."))
+    return "-" if value is None or value == [] else value
+
+
+def _inside(value: Any, parts: list[str]) -> Any:
+    """What a dotted name means in a document; of a list what it means in each entry."""
+    if not parts:
+        return value
+    if isinstance(value, list):
+        return [_inside(item, parts) for item in value]
+    return _inside(value.get(parts[0]), parts[1:]) if isinstance(value, dict) else None

@@ -67,12 +67,15 @@ def run(
     pack = None if cores is None else _pack(cores, resources, pin=pin and relay is None)
     path = find_launchpad_file(launchpad)
     here = Path("my_fworker.yaml")
+    worker_file = fworker or (here if here.is_file() else None)
+    if worker_file is not None:
+        _say_doubts(worker_file)
     with _shown(quiet=as_json) as show:
         summary = run_workers(
             HibanaLaunchPad.connect(path),
             path,
             workers=workers,
-            fworker_file=fworker or (here if here.is_file() else None),
+            fworker_file=worker_file,
             directory=directory,
             timeout=timeout,
             on_progress=show,
@@ -94,6 +97,14 @@ def run(
         raise typer.Exit(INTERRUPTED)
     if summary.counts.get("FIZZLED"):
         raise typer.Exit(FOUND_ERRORS)
+
+
+def _say_doubts(worker_file: Path) -> None:
+    """Say what in the worker's env is likely misspelt."""
+    from hibana.launch.worker_file import doubtful, read_worker_file
+
+    for doubt in doubtful(read_worker_file(worker_file).get("env") or {}):
+        errors().print(f"{worker_file}: {doubt}", markup=False, style="yellow")
 
 
 def _ended_with_errors(launchpad: Path | None) -> str:

@@ -75,9 +75,22 @@ def submit(
             console.print(f"{title}: {item.formula} {item.material_id} ({', '.join(item.sources)})", markup=False)
     for refused in report.refused:
         errors().print(f"refused: {refused.source}\n{refused.error}", markup=False, style="yellow")
+    _warn(report.potentials)
     console.print(
         f"{len(report.added)} added, {len(report.already_there)} already there, {len(report.refused)} refused", markup=False
     )
+
+
+def _warn(potentials: dict[str, str]) -> None:
+    """Say which elements VASP has no potential for here; the machine that runs it may have them."""
+    by_reason: dict[str, list[str]] = {}
+    for element, reason in potentials.items():
+        by_reason.setdefault(reason, []).append(element)
+    for reason, elements in by_reason.items():
+        errors().print(f"warning: no POTCAR of VASP for {', '.join(elements)}: {reason}", markup=False, style="yellow")
+    if by_reason:
+        text = "the jobs need them where they run: `hibana doctor` there checks all (PMG_VASP_PSP_DIR names the library)"
+        errors().print(text, markup=False, style="yellow")
 
 
 @contextmanager

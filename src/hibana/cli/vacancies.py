@@ -41,14 +41,18 @@ def vacancies(
     """
     from hibana.report.vacancy_terms import vacancy_terms
 
+    store = console.open_store(launchpad)
     found = vacancy_terms(
-        console.open_store(launchpad),
+        store,
         material,
         protocol=protocol,
         protocol_version=protocol_version,
         calculator=calculator,
     )
     if not found:
+        from hibana.launch.why import find_materials
+
+        find_materials(store, material)
         raise NO_VACANCIES.error(material)
     if as_json:
         console.print_json([host.as_dict() for host in found])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def why(
-    material: Annotated[str, typer.Argument(help="A material_id, or a reduced formula.")],
+    material: Annotated[str, typer.Argument(help="A material_id, a reduced formula, or the file it was read from.")],
     launchpad: LaunchpadOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -62,7 +62,7 @@ def prepare(launchpad: LaunchPad) -> None:
 def find_submitted(launchpad: LaunchPad, keys: list[str]) -> dict[str, Submitted]:
     """The workflows of these keys that are in the launchpad; roots that a cut-short submission left behind are made READY."""
     found = launchpad.workflows.find({f"metadata.{SUBMISSION}": {"$in": keys}}, {"nodes": 1, "parent_links": 1, "metadata": 1})
-    there = {item["metadata"][SUBMISSION]: Submitted(_roots(item), is_new=False) for item in found}
+    there = {item["metadata"][SUBMISSION]: Submitted(roots_of(item), is_new=False) for item in found}
     _make_ready(launchpad, [root for item in there.values() for root in item.root_ids])
     return there
 
@@ -96,7 +96,7 @@ def add_once(launchpad: LaunchPad, orders: Mapping[str, Order]) -> dict[str, Sub
     there = launchpad.fireworks.find({f"spec.{SUBMISSION}": {"$in": list(won)}}, {"fw_id": 1})
     if unwanted := theirs | {item["fw_id"] for item in there} - ours:
         launchpad.fireworks.delete_many({"fw_id": {"$in": list(unwanted)}})
-    added = {key: Submitted(_roots(document), is_new=True) for key, document in won.items()}
+    added = {key: Submitted(roots_of(document), is_new=True) for key, document in won.items()}
     _make_ready(launchpad, [root for item in added.values() for root in item.root_ids])
     return added | (find_submitted(launchpad, lost) if lost else {})
 
@@ -129,6 +129,7 @@ def _make_ready(launchpad: LaunchPad, roots: list[int]) -> None:
         launchpad.fireworks.update_many({"fw_id": {"$in": roots}, "state": "WAITING"}, change)
 
 
-def _roots(workflow: Mapping[str, Any]) -> tuple[int, ...]:
+def roots_of(workflow: Mapping[str, Any]) -> tuple[int, ...]:
+    """Ids of the fireworks of a workflow's document that have no parents."""
     children = {int(child) for child in workflow["parent_links"]}
     return tuple(sorted(node for node in workflow["nodes"] if node not in children))

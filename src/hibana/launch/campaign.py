@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fireworks import FiretaskBase, FWAction, LaunchPad, explicit_serialize
 
 import hibana
+from hibana.core.names import meant
 from hibana.flows.resources import RESOURCES, read_resources
 from hibana.launch.beats import beating
 from hibana.launch.errors import BAD_CAMPAIGN, NO_STRUCTURES
@@ -64,22 +65,8 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
             return self._submit(launchpad, fw_spec)
 
     def _submit(self, launchpad: LaunchPad, fw_spec: dict[str, Any]) -> FWAction:
-        known = (*self.required_params, *self.optional_params)
-        unknown = [str(key) for key in self if key not in known and not str(key).startswith("_")]
-        if unknown:
-            raise BAD_CAMPAIGN.error(f"{', '.join(unknown)} means nothing; a campaign has {', '.join(known)}")
-        named = self["structures"]
-        paths = [named] if isinstance(named, str) else named
-        if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
-            raise BAD_CAMPAIGN.error(f"structures is {named!r}, neither a path nor a list of paths")
-        branches = self.get("branches")
-        if branches is not None and not (isinstance(branches, list) and all(isinstance(name, str) for name in branches)):
-            raise BAD_CAMPAIGN.error(f"branches is {branches!r}, not a list of names")
-        energies = self.get("energies")
-        resources = self.get("resources")
-        for name, table in (("energies", energies), ("resources", resources)):
-            if table is not None and not (isinstance(table, str) and table):
-                raise BAD_CAMPAIGN.error(f"{name} is {table!r}, not the path of a table")
+        paths = check_fields(self)
+        branches, energies, resources = (self.get(name) for name in self.optional_params)
         found = [find_structures(path) for path in paths]
         table = None if energies is None else find_table(energies, "energies")
         fields = {key: fw_spec[key] for key in CARRIED if key in fw_spec}
@@ -96,6 +83,47 @@ class CampaignTask(FiretaskBase):  # type: ignore[misc]
                 "refused": [item.as_dict() for item in report.refused[:MAX_REPORTED]],
             }
         )
+
+
+def check_fields(task: Mapping[str, Any]) -> list[str]:
+    """Look at the fields of a campaign, before anything is done with them.
+
+    Parameters
+    ----------
+    task
+        Fields of a :class:`CampaignTask`.
+
+    Returns
+    -------
+    list of str
+        Paths of its structures, as the file has them.
+
+    Raises
+    ------
+    HibanaError
+        HIB-112 for a field that is missing, unknown or of the wrong kind.
+    """
+    known = (*CampaignTask.required_params, *CampaignTask.optional_params)
+    unknown = [f"{key}{meant(key, known)}" for key in map(str, task) if key not in known and not key.startswith("_")]
+    if unknown:
+        raise BAD_CAMPAIGN.error(f"{', '.join(unknown)} means nothing; a campaign has {', '.join(known)}")
+    if missing := [key for key in CampaignTask.required_params if key not in task]:
+        raise BAD_CAMPAIGN.error(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    for name in ("flow", "protocol", "calculator"):
+        if not isinstance(task[name], str):
+            raise BAD_CAMPAIGN.error(f"{name} is {task[name]!r}, not a name")
+    named = task["structures"]
+    paths = [named] if isinstance(named, str) else named
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
+        raise BAD_CAMPAIGN.error(f"structures is {named!r}, neither a path nor a list of paths")
+    branches = task.get("branches")
+    if branches is not None and not (isinstance(branches, list) and all(isinstance(name, str) for name in branches)):
+        raise BAD_CAMPAIGN.error(f"branches is {branches!r}, not a list of names")
+    for name in ("energies", "resources"):
+        table = task.get(name)
+        if table is not None and not (isinstance(table, str) and table):
+            raise BAD_CAMPAIGN.error(f"{name} is {table!r}, not the path of a table")
+    return paths
 
 
 def find_structures(path: str, bases: Sequence[Path] | None = None) -> Path:

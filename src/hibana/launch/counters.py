@@ -153,6 +153,29 @@ class Counters:
             while found is not None and not self._renew(name, found["version"]):
                 found = self.totals.find_one({"_id": name}, {"_id": 1, "version": 1})
 
+    def look_again(self, name: str, keys: Iterable[Any]) -> None:
+        """Count documents of a source again that were deleted, or changed without a time stamp; others find it by and by.
+
+        Parameters
+        ----------
+        name
+            Name of the source.
+        keys
+            Keys of the documents.
+        """
+        source, chosen = self.sources[name], list(keys)
+        if not chosen or self.totals.find_one({"_id": name, "built": True}, {"_id": 1}) is None:
+            return
+
+        def look(state: _State) -> _State:
+            for some in _chunks(chosen):
+                entries = self._known(source, some)
+                there = {source.key(document): document for document in source.of_keys(self.database, list(entries))}
+                self._count(source, state, {key: there.get(key) for key in entries}, entries)
+            return state
+
+        self._retry(source, look)
+
     def cells(self, name: str) -> Cells:
         """The counts of a source."""
         found = self.totals.find_one({"_id": name}, {"cells": 1})

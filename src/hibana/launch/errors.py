@@ -49,6 +49,11 @@ UNWRITABLE_LAUNCHES = declare(
     "the folder of the launches cannot be written",
     "Choose another with --directory, or mend the permissions or the free space of this one.",
 )
+IMPOSSIBLE_REHEARSAL = declare(
+    119,
+    "this cannot be rehearsed",
+    "Compare what was asked for with `hibana rehearse --help`.",
+)
 PJM_REFUSED = declare(
     240,
     "the job was not taken by pjsub",
@@ -138,4 +143,10 @@ NO_RELAY = declare(
     252,
     "no relay answers",
     "Start `hibana relay serve FOLDER` in a job of the queue, and give the same folder; see docs/packing.md.",
+)
+OFFLINE = declare(
+    253,
+    "jobs of hibana do not run in FireWorks' offline mode",
+    "Run them where the database is reached: launchers on the login node and VASP on the compute nodes with `hibana relay`, or a "
+    "forwarded port (docs/packing.md). Then lpad recover_offline, and lpad rerun_fws -i ID.",
 )

@@ -16,11 +16,12 @@ from pymongo import ASCENDING, DESCENDING
 from hibana.core.errors import HibanaError
 from hibana.core.settings import Settings
 from hibana.flows.context import RunContext, use_context
-from hibana.flows.errors import NO_TIME_LEFT
+from hibana.flows.errors import CODE_DIED, NO_TIME_LEFT
 from hibana.flows.resources import RESOURCES, cores_of, threads_of
 from hibana.launch.beats import beating
-from hibana.launch.errors import BAD_WORKER, NO_LAUNCHPAD_IN_TASK
+from hibana.launch.errors import BAD_WORKER, NO_LAUNCHPAD_IN_TASK, OFFLINE
 from hibana.launch.notice import heeding
+from hibana.launch.offline import is_offline, mend_reading
 from hibana.launch.schedulers import time_left
 from hibana.launch.stopping import STOP, Stopped
 from hibana.store.patience import patiently
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from jobflow import Flow, Job, JobStore
 
 LOG = logging.getLogger(__name__)
+
+mend_reading()
 
 JOB_OUTPUTS = "job_outputs"
 """Collection of the small answers that jobs hand to each other."""
@@ -67,7 +70,7 @@ class RunJobTask(FiretaskBase):  # type: ignore[misc]
         Raises
         ------
         HibanaError
-            HIB-110 or HIB-113, and what the job raises; the Firework is FIZZLED then and can be rerun.
+            HIB-110, HIB-113 or HIB-253, and what the job raises; the Firework is FIZZLED then and can be rerun.
         """
         from monty.json import MontyDecoder
 
@@ -86,7 +89,7 @@ class RunJobTask(FiretaskBase):  # type: ignore[misc]
             try:
                 response = job.run(store=job_store(launchpad))
             except HibanaError as error:
-                if error.kind is NO_TIME_LEFT:
+                if error.kind in (NO_TIME_LEFT, CODE_DIED):  # at the end of its time the queue ends the code before the launcher
                     leave_at_the_end(env)
                 raise
         spec = carried(launchpad, fw_spec, fw_id)
@@ -132,22 +135,25 @@ def launchpad_of(task: FiretaskBase) -> tuple[LaunchPad, int]:
     Raises
     ------
     HibanaError
-        HIB-110 if FireWorks was not asked to tell them.
+        HIB-253 in FireWorks' offline mode, HIB-110 if FireWorks was not asked to tell them.
     """
     launchpad, fw_id = getattr(task, "launchpad", None), getattr(task, "fw_id", None)
+    if launchpad is None and is_offline():
+        raise OFFLINE.error("a job needs its lease, its heartbeat and its parents' results from the database", where=Path.cwd())
     if launchpad is None or fw_id is None:
-        raise NO_LAUNCHPAD_IN_TASK.error("it has no launchpad (offline mode, or a field missing in the spec)", where=Path.cwd())
+        raise NO_LAUNCHPAD_IN_TASK.error("it has no launchpad (a field is missing in the spec)", where=Path.cwd())
     return launchpad, fw_id
 
 
 def job_store(launchpad: LaunchPad) -> JobStore:
     """JobStore in the launchpad's database, on its connection."""
     from jobflow import JobStore
-    from maggma.stores import MongoStore
+
+    from hibana.launch.job_outputs import PatientOutputs
 
     collection = launchpad.db[JOB_OUTPUTS]
     patiently(lambda: collection.create_index([("uuid", ASCENDING), ("index", DESCENDING)]))
-    return JobStore(MongoStore.from_collection(collection))
+    return JobStore(PatientOutputs.from_collection(collection))
 
 
 def run_context(launchpad: LaunchPad, fw_spec: Mapping[str, Any], fw_id: int) -> RunContext:

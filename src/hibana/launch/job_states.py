@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from pymongo import DESCENDING
 
 from hibana.documents.candidate import Submission
 from hibana.launch.adding import SUBMISSION
-from hibana.launch.submit import submission_key
+from hibana.launch.submit import keys_of_submission
 from hibana.launch.taxonomy import advice, cause_of_launch, last_lines
 
 if TYPE_CHECKING:
@@ -62,8 +61,7 @@ def jobs_of(launchpad: LaunchPad, material_id: str, submission: Submission) -> t
     material_id, submission
         What was asked.
     """
-    key = submission_key(material_id, submission.flow, submission.protocol, submission.protocol_version, submission.calculator)
-    keys = {"$regex": f"^{re.escape(key)}(\\|energies:[0-9a-f]+)?$"}
+    keys = keys_of_submission(material_id, submission)
     workflow = launchpad.workflows.find_one({f"metadata.{SUBMISSION}": keys}, {"nodes": 1}, sort=[("updated_on", DESCENDING)])
     if workflow is None:
         return ()

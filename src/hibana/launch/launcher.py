@@ -187,13 +187,10 @@ def read_fworker(path: str | None, deadline: float | None = None) -> FWorker:
     """
     from fireworks import FWorker
 
-    from hibana.launch.errors import BAD_WORKER
     from hibana.launch.firetasks import DEADLINE
+    from hibana.launch.worker_file import read_worker_file
 
-    try:
-        worker = FWorker(name="local") if path is None else FWorker.from_file(path)
-    except Exception as error:
-        raise BAD_WORKER.error(f"{type(error).__name__}: {error}", where=path or "") from error
+    worker = FWorker(name="local") if path is None else FWorker.from_dict(read_worker_file(Path(path)))
     if deadline is not None:
         worker.env = {**(worker.env or {}), DEADLINE: deadline}
     return worker

@@ -278,6 +278,13 @@ class HibanaLaunchPad(LaunchPad):  # type: ignore[misc]
         done: dict[str, Any] = launch.to_dict()
         return done
 
+    def restore_backup_data(self, launch_id: int, fw_id: int) -> None:
+        """Write a launch and its firework as they were when it began; see :meth:`fireworks.LaunchPad.restore_backup_data`."""
+        if launch_id in self.backup_launch_data:
+            self.p_launches.replace({"launch_id": launch_id}, self.backup_launch_data[launch_id])
+        if fw_id in self.backup_fw_data:
+            self.p_fireworks.replace({"fw_id": fw_id}, self.backup_fw_data[fw_id])
+
     # -- changing -----------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -367,10 +374,13 @@ class HibanaLaunchPad(LaunchPad):  # type: ignore[misc]
             return document
         text = json.dumps(document["action"]).encode()
         about = {"launch_id": launch.launch_id}
-        for old in self.gridfs_fallback.find({"metadata.launch_id": launch.launch_id}):
-            self.gridfs_fallback.delete(old._id)
-        key = patiently(lambda: self.gridfs_fallback.put(text, encoding="utf-8", metadata=about))
-        return {**document, "action": {"gridfs_id": str(key)}}
+
+        def put() -> Any:
+            for old in self.gridfs_fallback.find({"metadata.launch_id": launch.launch_id}):
+                self.gridfs_fallback.delete(old._id)
+            return self.gridfs_fallback.put(text, encoding="utf-8", metadata=about)
+
+        return {**document, "action": {"gridfs_id": str(patiently(put))}}
 
 
 def worker_query(fworker: FWorker | None) -> Document:

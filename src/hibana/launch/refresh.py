@@ -16,6 +16,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import bson
@@ -25,6 +26,7 @@ from gridfs import GridFS
 
 from hibana.launch.locks import Lock
 from hibana.launch.patient import Document, PatientCollection
+from hibana.store.patience import patiently
 
 LARGEST_JOURNAL = 15_000_000
 ATTEMPTS = 10
@@ -78,9 +80,14 @@ def update_workflow(
         If the lock was broken meanwhile, or others change the fireworks all the time.
     """
     wanted = list(eager)
-    for _ in range(ATTEMPTS):
+
+    def computed() -> tuple[Loaded, set[int]]:
+        """What changes; FireWorks reads the fireworks it asks for by itself."""
         loaded = load(launchpad, lock.workflow, wanted)
-        updated = set(compute(loaded.workflow))
+        return loaded, set(compute(loaded.workflow))
+
+    for _ in range(ATTEMPTS):
+        loaded, updated = patiently(computed)
         try:
             _write(launchpad, lock, loaded, updated)
             return
@@ -243,7 +250,7 @@ def _launches(launchpad: Collections, fireworks: Iterable[Document]) -> dict[int
         return {}
     found = launchpad.p_launches.all({"launch_id": {"$in": ids}})
     for launch in found:
-        launch["action"] = get_action_from_gridfs(launch.get("action"), launchpad.gridfs_fallback)
+        launch["action"] = patiently(partial(get_action_from_gridfs, launch.get("action"), launchpad.gridfs_fallback))
     return {launch["launch_id"]: launch for launch in found}
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -16,34 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hibana.launch.errors import BAD_REHEARSAL, NO_STAND_IN
+from hibana.launch.errors import NO_STAND_IN, UNWRITABLE_LAUNCHES
 from hibana.launch.forecast import Forecast, make_forecast
+from hibana.launch.made_crystals import write_crystals
+from hibana.launch.plan import CALCULATOR, chaos_options, make_plan, stand_in
 from hibana.launch.taxonomy import cause_of_launch, cause_of_run
 
 if TYPE_CHECKING:
     from hibana.launch.launchpad import HibanaLaunchPad
     from hibana.protocol.protocol import Protocol
 
-CALCULATOR = "synthetic"
 DATABASE = "rehearsal"
 POLLING_SECONDS = 0.05
 """How often custodian looks at runs that take no time."""
 
 ROUNDS = 8
 """How often an operator starts jobs again that ended with an error; what still fails then fails for good."""
-
-CAMPAIGN = "CampaignTask"
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """What a workflow file asks for: structures as it names them, flow, protocol, branches and table of energies."""
-
-    structures: tuple[str, ...]
-    flow: str
-    protocol: str
-    branches: tuple[str, ...] | None = None
-    energies: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,28 +39,6 @@ class Resources:
 
     cores: int = 1
     cores_per_run: int = 1
-
-
-def read_campaign(path: Path) -> Campaign:
-    """The campaign of a workflow file.
-
-    Raises
-    ------
-    HibanaError
-        HIB-127 if it is none.
-    """
-    from ruamel.yaml import YAML, YAMLError
-
-    try:
-        content = YAML(typ="safe").load(path.read_text())
-        tasks = [task for fw in content["fws"] for task in fw["spec"]["_tasks"] if CAMPAIGN in str(task.get("_fw_name"))]
-        (task,) = tasks
-        named = task["structures"]
-        branches, energies = task.get("branches"), task.get("energies")
-        structures = (named,) if isinstance(named, str) else tuple(named)
-        return Campaign(structures, task["flow"], task["protocol"], tuple(branches) if branches else None, energies)
-    except (OSError, YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BAD_REHEARSAL.error(f"{type(error).__name__}: {error}", where=path) from error
 
 
 def rehearse(
@@ -89,6 +54,8 @@ def rehearse(
     on_progress: Callable[[Any], None] = lambda _: None,
 ) -> Forecast:
     """Run a campaign with synthetic answers and tell what it would take.
+
+    All that is asked for is checked before anything is started.
 
     Parameters
     ----------
@@ -114,23 +81,25 @@ def rehearse(
     Raises
     ------
     HibanaError
-        HIB-127 for the workflow, HIB-128 without the stand-in, and those of submitting and running.
+        Those of :func:`hibana.launch.plan.make_plan` before anything is started; then HIB-118 if the folder cannot be written,
+        and those of submitting and running.
     """
     from hibana.launch.submit import submit
     from hibana.launch.worker import run_workers
 
-    campaign, started = read_campaign(workflow), time.monotonic()
-    given = resources or Resources()
+    started, given = time.monotonic(), resources or Resources()
+    plan = make_plan(workflow, structures, seed=seed, rates=rates, recordings=recordings)
+    campaign = plan.campaign
     with ExitStack() as stack:
         where = Path(folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="hibana-rehearsal-"))).resolve()
-        where.mkdir(parents=True, exist_ok=True)
+        _make(where)
         stage = Stage(where)
-        files, energies = _structures(campaign, workflow, structures, where)
+        files = _files(plan.structures, where)
         stack.enter_context(stage.environment(campaign.protocol))
         launchpad = stack.enter_context(stage.launchpad())
         fworker = stage.write_worker(seed=seed, rates=rates, recordings=recordings, cores=given.cores_per_run)
         branches = None if campaign.branches is None else list(campaign.branches)
-        submit(files, campaign.flow, campaign.protocol, CALCULATOR, launchpad, branches=branches, energies=energies)
+        submit(files, campaign.flow, campaign.protocol, CALCULATOR, launchpad, branches=branches, energies=plan.energies)
         failures: Counter[str] = Counter()
         repeated = 0
         for again in range(ROUNDS + 1):
@@ -237,27 +206,12 @@ class Stage:
         if seed is None:
             rates = self.folder / "no_faults.json"
             rates.write_text("{}\n")
-        words = [*stand_in(), "--mode", "chaos", "--attempts", str(self.attempts), "--seed", str(seed or 0)]
-        words += ["--chaos", str(rates.resolve())] if rates else []
+        words = [*stand_in(), *chaos_options(seed, rates), "--attempts", str(self.attempts)]
         words += ["--recordings", str(recordings.resolve())] if recordings else []
         path = self.folder / "my_fworker.yaml"
         command = json.dumps(shlex.join(words), ensure_ascii=False)  # YAML, quoted: a path may hold anything
         path.write_text(f"name: rehearsal\ncategory: ''\nquery: '{{}}'\nenv:\n  vasp_cmd: {command}\n  cores: {cores}\n")
         return path
-
-
-def stand_in() -> list[str]:
-    """Command of the stand-in: ``hibana-vasp`` beside this Python.
-
-    Raises
-    ------
-    HibanaError
-        HIB-128 if it is not there.
-    """
-    path = Path(sys.executable).with_name("hibana-vasp")
-    if not path.is_file():
-        raise NO_STAND_IN.error("there is no hibana-vasp", where=path)
-    return [str(path)]
 
 
 def _all_labels(protocol: Protocol) -> list[str]:
@@ -276,17 +230,15 @@ def _all_labels(protocol: Protocol) -> list[str]:
     return labels
 
 
-def _structures(
-    campaign: Campaign, workflow: Path, given: int | Sequence[Path] | None, folder: Path
-) -> tuple[list[Path], Path | None]:
-    """Structure files of the rehearsal, and the campaign's table of energies."""
-    from hibana.launch.campaign import find_structures, find_table
-    from hibana.launch.made_crystals import write_crystals
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UNWRITABLE_LAUNCHES.error(error.strerror or str(error), where=folder) from error
 
-    bases = [workflow.resolve().parent, *workflow.resolve().parents, Path.cwd()]
-    energies = None if campaign.energies is None else find_table(campaign.energies, "energies", bases)
-    if given is None:
-        return [find_structures(path, bases) for path in campaign.structures], energies
-    if isinstance(given, int):
-        return write_crystals(folder / "structures", given), energies
-    return list(given), energies
+
+def _files(structures: tuple[Path, ...] | int, folder: Path) -> list[Path]:
+    """Structure files of the rehearsal; those of made-up crystals are written."""
+    if isinstance(structures, int):
+        return write_crystals(folder / "structures", structures)
+    return list(structures)

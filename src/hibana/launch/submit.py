@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,9 @@ from hibana.flows.messages import Series, series_of
 from hibana.flows.registry import FlowKind, find_flow
 from hibana.launch.adding import Order, add_once, find_submitted, prepare
 from hibana.launch.errors import NOTHING_TO_SUBMIT, UNKNOWN_CALCULATOR
+from hibana.launch.potentials import Potentials
 from hibana.protocol.protocol import load_protocol
+from hibana.store.patience import patiently
 from hibana.store.store import Store
 from hibana.structures.errors import NO_STRUCTURE, READER_DIED
 from hibana.structures.identity import is_same_crystal, make_candidate
@@ -61,11 +64,20 @@ class Refused:
 
 @dataclass
 class SubmitReport:
-    """What became of the files."""
+    """What became of the files.
+
+    Parameters
+    ----------
+    added, already_there, refused
+        Materials and files.
+    potentials
+        Elements that VASP has no potential for on this machine, with what was found.
+    """
 
     added: list[Listed] = field(default_factory=list)
     already_there: list[Listed] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    potentials: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -73,6 +85,7 @@ class SubmitReport:
             "added": [asdict(item) for item in self.added],
             "already_there": [asdict(item) for item in self.already_there],
             "refused": [item.as_dict() for item in self.refused],
+            "potentials": dict(self.potentials),
         }
 
 
@@ -129,19 +142,39 @@ def submit(
     """
     asked = _Question(find_flow(flow, branches), protocol, calculator, energies, fields or {})
     store = Store(launchpad.db)
-    report = SubmitReport()
-    prepare(launchpad)
+    report, potentials = SubmitReport(), Potentials(asked.protocol, asked.calculator)
+    patiently(lambda: prepare(launchpad))
     for batch in _batches(_candidates(files, asked.check, report, workers), store):
-        _submit_batch(batch, asked, store, launchpad, report)
+        report.potentials |= potentials.lacking(element for candidate in batch.values() for element in candidate.elements)
+        patiently(partial(_submit_batch, batch, asked, store, launchpad, report, set()))
         on_batch(report)
     if report.refused and not report.added and not report.already_there:
         raise _nothing(report.refused)
     return report
 
 
+def check_question(
+    flow: str, protocol: str, calculator: str, *, branches: Sequence[str] | None = None, energies: Path | None = None
+) -> None:
+    """Find out whether workflows of a flow can be asked for, before there is a database; arguments as of :func:`submit`.
+
+    Raises
+    ------
+    HibanaError
+        Those of :func:`submit` that have nothing to do with the structures.
+    """
+    _Question(find_flow(flow, branches), protocol, calculator, energies, {})
+
+
 def submission_key(material_id: str, flow: str, protocol: str, version: int, calculator: str) -> str:
     """The key under which a workflow is added once."""
     return "|".join((material_id, flow, f"{protocol}@{version}", calculator))
+
+
+def keys_of_submission(material_id: str, asked: Submission) -> dict[str, str]:
+    """Matches the keys of the workflows of a submission, by their index; one with a table of energies goes on after a ``|``."""
+    key = submission_key(material_id, asked.flow, asked.protocol, asked.protocol_version, asked.calculator)
+    return {"$gte": key, "$lt": key + chr(ord("|") + 1)}
 
 
 def energies_key(energies: EnergyTable) -> str:
@@ -258,27 +291,31 @@ def _joined(some: Sequence[CandidateDoc], store: Store) -> dict[str, CandidateDo
         if same is not None:
             alike.remove(same)
             sources = tuple(dict.fromkeys((*same.sources, *candidate.sources)))
-            candidate = same.model_copy(update={"sources": sources})
+            families = tuple(dict.fromkeys((*same.families, *candidate.families)))
+            candidate = same.model_copy(update={"sources": sources, "families": families})
         alike.append(candidate)
         batch[candidate.material_id] = candidate
     return batch
 
 
 def _submit_batch(
-    batch: dict[str, CandidateDoc], asked: _Question, store: Store, launchpad: LaunchPad, report: SubmitReport
+    batch: dict[str, CandidateDoc], asked: _Question, store: Store, launchpad: LaunchPad, report: SubmitReport, tried: set[str]
 ) -> None:
-    submission = asked.submission()
+    """Add the workflows of a batch; `tried` are keys that this process began to add when the connection dropped."""
+    submission, before = asked.submission(), set(tried)
     store.add_candidates(list(batch.values()))
     store.record_submissions(batch, submission)
     keys = {asked.key(material_id): material_id for material_id in batch}
     there = find_submitted(launchpad, list(keys))
     orders = {key: asked.order(batch[material_id]) for key, material_id in keys.items() if key not in there}
+    tried.update(orders)
     there |= add_once(launchpad, orders)
+    store.record_submissions(batch, submission)  # again: a withdrawal may have come between
     store.attach_workflows(submission, {material_id: there[key].root_ids for key, material_id in keys.items()})
     for key, material_id in keys.items():
         candidate = batch[material_id]
         listed = Listed(material_id, candidate.formula, candidate.sources)
-        (report.added if there[key].is_new else report.already_there).append(listed)
+        (report.added if there[key].is_new or key in before else report.already_there).append(listed)
 
 
 def _nothing(refused: Sequence[Refused]) -> HibanaError:

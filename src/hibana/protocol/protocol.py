@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from ruamel.yaml import YAML, YAMLError
 
 from hibana.core.address import content_address
+from hibana.core.faults import field_names, plain_faults
 from hibana.core.units import Unit
 from hibana.protocol.errors import INVALID_PROTOCOL, UNKNOWN_PROTOCOL
 
@@ -248,8 +249,10 @@ def load_protocol(name_or_path: str) -> Protocol:
         raise UNKNOWN_PROTOCOL.error(f"{name_or_path!r}; packaged are {', '.join(protocol_names())}")
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise INVALID_PROTOCOL.error(f"it cannot be read as text: {error}", where=path) from error
+    except OSError as error:
+        raise INVALID_PROTOCOL.error(f"it cannot be read: {error.strerror}", where=path) from error
+    except UnicodeDecodeError as error:
+        raise INVALID_PROTOCOL.error("it is no text", where=path) from error
     protocol = _parse(text, name_or_path)
     if protocol.name in protocol_names() and protocol.digest != _packaged(protocol.name).digest:
         what = f"it has other numbers than the packaged protocol {protocol.name!r}"
@@ -266,10 +269,10 @@ def _parse(text: str, where: str) -> Protocol:
     try:
         return Protocol.model_validate(YAML(typ="safe").load(text))
     except YAMLError as error:
-        raise INVALID_PROTOCOL.error(f"not YAML: {error}", where=where) from error
+        raise INVALID_PROTOCOL.error(f"it is no YAML: {error}", where=where) from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}" for item in error.errors())
-        raise INVALID_PROTOCOL.error(faults, where=where) from error
+        known = field_names(Protocol.model_json_schema())
+        raise INVALID_PROTOCOL.error(plain_faults(error.errors(), known), where=where) from error
 
 
 def _exact(value: Any) -> Any:

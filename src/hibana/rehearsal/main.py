@@ -25,7 +25,7 @@ What it cannot do it refuses with a numbered error; it never ignores a tag that 
 
 EXAMPLE = """\
 example:
-  hibana-vasp --make-potcars ~/potcars --elements Mg,O     synthetic POTCARs, once
+  hibana-vasp --make-potcars ~/potcars --elements Mg,O     POTCARs for this program, once
   export PMG_VASP_PSP_DIR=~/potcars
   hibana inputs MgO.cif --task structure_opt -o MgO        any program that writes VASP inputs
   cd MgO && hibana-vasp > vasp.out
@@ -37,6 +37,12 @@ environment:
   HIBANA_CHAOS             table of rates, as --chaos
   HIBANA_CHAOS_SEED        seed, as --seed
   HIBANA_CHAOS_ATTEMPTS    folder in which attempts are counted, as --attempts"""
+
+POTCAR_WORDS = (
+    "with --make-potcars: elements of which to write all POTCARs (default: all elements); with --mode replay the names of the "
+    "POTCAR folders, such as Mg,O,Ga_d, as the protocol chooses them"
+)
+"""Help of ``--elements``."""
 
 MODES = ("gpaw", "replay", "chaos")
 
@@ -69,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _record(options.record)
         if options.mode != "gpaw":
             return _replay(options)
+        if options.check:
+            return 0
         return _run(Path.cwd(), sys.stdout)
     except RehearsalError as error:
         print(error, file=sys.stderr, flush=True)
@@ -80,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="hibana-vasp", description=DESCRIPTION, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"hibana-vasp {hibana.__version__} (NOT VASP; runs GPAW)")
-    parser.add_argument("--make-potcars", metavar="DIR", type=Path, help="write a library of synthetic POTCARs and exit")
-    parser.add_argument("--elements", metavar="O,Mg", help="with --make-potcars: only these elements (default: all)")
+    parser.add_argument("--make-potcars", metavar="DIR", type=Path, help="write a library of POTCARs for this program and exit")
+    parser.add_argument("--elements", metavar="NAMES", help=POTCAR_WORDS)
     parser.add_argument("--list-elements", action="store_true", help="list the elements of this release and exit")
     given = os.environ.get
     parser.add_argument("--mode", default=given("HIBANA_VASP_MODE", "gpaw"), help="gpaw (default), replay or chaos")
@@ -90,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--record", metavar="DIR", type=Path, help="keep the finished run in this folder as an answer and exit")
     parser.add_argument("--chaos", metavar="FILE", type=Path, default=given("HIBANA_CHAOS"), help="table of rates (YAML)")
     parser.add_argument("--seed", type=int, default=given("HIBANA_CHAOS_SEED"), help="seed of the mode chaos")
+    parser.add_argument("--check", action="store_true", help="look at the options and the table of rates, and exit")
     parser.add_argument(
         "--attempts",
         metavar="DIR",
@@ -109,6 +118,8 @@ def _replay(options: argparse.Namespace) -> int:
         from hibana.rehearsal.replay.faults import read_rates
 
         chaos = Chaos(read_rates(options.chaos, options.seed), options.attempts.expanduser())
+    if options.check:
+        return 0
     _check_writable(Path.cwd())
     return run(Path.cwd(), sys.stdout, recorded=options.recordings, only_recorded=options.only_recorded, chaos=chaos)
 
@@ -125,7 +136,7 @@ def _make_synthetic_potcars(directory: Path, labels: list[str] | None, parser: a
     from hibana.rehearsal.replay.potcars import write_library
 
     if not labels:
-        parser.error("--make-potcars with the mode replay needs --elements: POTCAR labels such as Mg,O,Ga_d")
+        parser.error("--make-potcars with the mode replay needs --elements with names of POTCAR folders, such as Mg,O,Ga_d")
     for path in write_library(directory, labels):
         print(path)
     return 0

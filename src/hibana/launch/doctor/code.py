@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 import resource
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hibana.core.errors import HibanaError
 from hibana.core.settings import Settings
+from hibana.documents.spec import CalculatorName
 from hibana.launch.doctor.check import Check, failed, ok, skipped, warning
+from hibana.launch.doctor.potcars import WHOSE
 from hibana.launch.errors import BAD_WORKER, NO_CODE
-from hibana.store.launchpad_file import read_yaml
+from hibana.launch.worker_file import doubtful, is_positive, read_worker_file, wrong_numbers
 
 WORKER, CODE, LIMITS = "worker file", "code", "limits"
 
-ENV_KEYS = ("vasp_cmd", "cores", "walltime")
-"""Keys of a worker's env that hibana reads."""
-
 REHEARSAL_WORDS = ("hibana-vasp", "hibana.rehearsal")
+NAMES: dict[CalculatorName, str] = {
+    "vasp": "VASP",
+    "gpaw-rehearsal": "the rehearsal engine",
+    "synthetic": "the stand-in with synthetic answers",
+}
+"""What commands are called that start a code."""
+
 STARTERS = ("srun", "mpirun", "mpiexec", "mpiexec.hydra", "mpiexec.mpd", "aprun", "jsrun", "ibrun", "env", "numactl", "time")
 """Programs that start others."""
+
+_MODE_OPTION, _MODE_VARIABLE = re.compile(r"--mode[ =](\w+)"), re.compile(r"HIBANA_VASP_MODE=(\w+)")
+"""How the mode of the stand-in is given."""
 
 SHELLS = ("bash", "sh")
 VERSION_SECONDS = 60.0
@@ -43,24 +52,12 @@ def check_worker_file(path: Path | None) -> tuple[list[Check], dict[str, Any]]:
         what = "there is none: the worker has no vasp_cmd of its own"
         return [warning(WORKER, BAD_WORKER.error(what, where="my_fworker.yaml", fix="`hibana init` writes one."))], {}
     try:
-        content = read_yaml(path)
+        content = read_worker_file(path)
     except HibanaError as error:
-        return [failed(WORKER, BAD_WORKER.error(error.what, where=path))], {}
+        return [failed(WORKER, error)], {}
     env = content.get("env") or {}
-    checks: list[Check] = []
-    if not isinstance(env, dict):
-        return [failed(WORKER, BAD_WORKER.error("env is no mapping", where=path))], {}
-    for key in ("name", "query"):
-        if key not in content:
-            checks.append(failed(WORKER, BAD_WORKER.error(f"{key} is missing; FireWorks cannot read the file", where=path)))
-    for key in env:
-        close = difflib.get_close_matches(str(key), ENV_KEYS, 1, cutoff=0.7)
-        if key not in ENV_KEYS and close:
-            what = f"env.{key} is read by nobody; is {close[0]} meant?"
-            checks.append(warning(WORKER, BAD_WORKER.error(what, where=path)))
-    for key in ("cores", "walltime"):
-        if env.get(key) is not None and not _is_positive(env[key]):
-            checks.append(failed(WORKER, BAD_WORKER.error(f"env.{key} is {env[key]!r}, not a positive number", where=path)))
+    checks = [warning(WORKER, BAD_WORKER.error(what, where=path)) for what in doubtful(env)]
+    checks += [failed(WORKER, BAD_WORKER.error(what, where=path)) for what in wrong_numbers(env)]
     return checks or [ok(WORKER, f"{content['name']}: {path}")], env
 
 
@@ -84,6 +81,16 @@ def check_code(env: Mapping[str, Any], library: str | None, *, has_queue: bool, 
         words = shlex.split(str(command))
     except ValueError as error:
         return [failed(CODE, NO_CODE.error(f"{command!r} cannot be split: {error}"))]
+    kind = code_of(words)
+    if library not in (None, kind) and kind != "synthetic":  # synthetic answers ask nothing of a potential
+        what = f"{command!r} is {NAMES[kind]}, but the potentials are {WHOSE[str(library)]}"
+        fix = "Let PMG_VASP_PSP_DIR name the library of this code."
+        if kind == "vasp" and "vasp" not in Path(program_of(words)).name.lower():  # a script, of whatever
+            what = f"{command!r} does not say which code it starts, and the potentials are {WHOSE[str(library)]}"
+            return [warning(CODE, NO_CODE.error(what, fix=f"Right if it starts that code. {fix}"))]
+        if kind == "vasp":
+            what += ", and VASP cannot calculate with them"
+        return [failed(CODE, NO_CODE.error(what, fix=fix))]
     missing = [word for word in dict.fromkeys((words[0], program_of(words))) if shutil.which(word) is None]
     if missing:
         what = f"{' and '.join(missing)} of {command!r} {'is' if len(missing) == 1 else 'are'} not on PATH"
@@ -91,11 +98,7 @@ def check_code(env: Mapping[str, Any], library: str | None, *, has_queue: bool, 
             fix = "On a login node this may be so; `hibana doctor --record` in a job tells."
             return [warning(CODE, NO_CODE.error(what, fix=fix))]
         return [failed(CODE, NO_CODE.error(what))]
-    kind = "gpaw-rehearsal" if any(name in word for word in words for name in REHEARSAL_WORDS) else "vasp"
-    if library is not None and library != kind:
-        what = f"{command!r} is {_named(kind)}, but the potentials are for {_named(library)}"
-        return [failed(CODE, NO_CODE.error(what, fix="Let PMG_VASP_PSP_DIR name the library of this code."))]
-    return [_answer(words) if kind == "gpaw-rehearsal" else ok(CODE, f"{command}: {shutil.which(program_of(words))}")]
+    return [ok(CODE, f"{command}: {shutil.which(program_of(words))}") if kind == "vasp" else _answer(words, kind)]
 
 
 def check_limits(env: Mapping[str, Any], *, calculator: str | None) -> list[Check]:
@@ -111,10 +114,19 @@ def check_limits(env: Mapping[str, Any], *, calculator: str | None) -> list[Chec
         what = "OMP_NUM_THREADS is not set: every MPI process may start as many threads as there are cores"
         checks.append(warning(LIMITS, NO_CODE.error(what, fix="Put `export OMP_NUM_THREADS=1` in pre_rocket.")))
     cores, here = env.get("cores"), len(os.sched_getaffinity(0))
-    if _is_positive(cores) and "srun" not in str(env.get("vasp_cmd")) and float(str(cores)) > here:
+    if is_positive(cores) and "srun" not in str(env.get("vasp_cmd")) and float(str(cores)) > here:
         what = f"env.cores is {cores}, but {here} cores may be used here"
         checks.append(warning(LIMITS, NO_CODE.error(what, fix="Right for several nodes; else lower it, and -np of vasp_cmd.")))
     return checks or [ok(LIMITS, "stack unlimited, OMP_NUM_THREADS set")]
+
+
+def code_of(words: Sequence[str]) -> CalculatorName:
+    """The code that a command starts; of the stand-in for VASP its mode decides, by option or by ``HIBANA_VASP_MODE``."""
+    if not any(name in word for word in words for name in REHEARSAL_WORDS):
+        return "vasp"
+    text = shlex.join(words)
+    named = _MODE_OPTION.findall(text) or _MODE_VARIABLE.findall(text) or [os.environ.get("HIBANA_VASP_MODE", "gpaw")]
+    return "gpaw-rehearsal" if named[-1] == "gpaw" else "synthetic"
 
 
 def program_of(words: list[str]) -> str:
@@ -122,29 +134,20 @@ def program_of(words: list[str]) -> str:
     if Path(words[0]).name in SHELLS and "-c" in words[:-1]:
         inner = shlex.split(words[words.index("-c") + 1])
         return program_of([word for word in inner if word != "exec"] or words)
+    if Path(words[0]).name == "env":
+        return program_of([word for word in words[1:] if "=" not in word and not word.startswith("-")] or words[-1:])
     if Path(words[0]).name not in STARTERS:
         return words[0]
     named = [word for word in words[1:] if "vasp" in Path(word).name.lower() and not word.startswith("-")]
     return named[-1] if named else words[-1]
 
 
-def _answer(words: list[str]) -> Check:
-    """Ask the rehearsal engine for its version."""
+def _answer(words: list[str], kind: CalculatorName) -> Check:
+    """Ask the stand-in for its version."""
     try:
         done = subprocess.run([*words, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return failed(CODE, NO_CODE.error(f"{shlex.join(words)} --version: {error}"))
     if done.returncode != 0:
         return failed(CODE, NO_CODE.error(f"{shlex.join(words)} --version: {(done.stderr or done.stdout).strip()[-300:]}"))
-    return ok(CODE, done.stdout.strip())
-
-
-def _named(kind: str) -> str:
-    return "VASP" if kind == "vasp" else "the rehearsal engine"
-
-
-def _is_positive(value: Any) -> bool:
-    try:
-        return float(value) > 0
-    except (TypeError, ValueError):
-        return False
+    return ok(CODE, done.stdout.strip() if kind == "gpaw-rehearsal" else f"{shlex.join(words)}: {NAMES[kind]}")

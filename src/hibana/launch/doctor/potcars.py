@@ -12,10 +12,11 @@ from hibana.protocol.binding import potcar_labels_of_set
 from hibana.protocol.errors import NO_POTCAR
 from hibana.protocol.potcar import potcar_library, potcars
 from hibana.protocol.protocol import Protocol
+from hibana.vasp.calculator import TITEL_PREFIXES
 
 NAME = "potentials"
-REHEARSAL_TITEL = "PAW_GPAW"
-"""First word of the TITEL of a potential that the rehearsal engine made."""
+WHOSE = {"vasp": "VASP's", "gpaw-rehearsal": "the rehearsal engine's", "synthetic": "synthetic (not VASP's)"}
+"""What potentials are called that are for a code."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Library:
 
     @property
     def calculator(self) -> str | None:
-        """The code that they are for, ``vasp`` or ``gpaw-rehearsal``; None if there are none."""
-        kinds = {"gpaw-rehearsal" if title.split()[:1] == [REHEARSAL_TITEL] else "vasp" for title in self.titles.values()}
+        """The code that they are for, ``vasp``, ``gpaw-rehearsal`` or ``synthetic``; None if there are none, or of several."""
+        kinds = {TITEL_PREFIXES.get(title.partition(" ")[0], "vasp") for title in self.titles.values()}
         return kinds.pop() if len(kinds) == 1 else None
 
 
@@ -76,7 +77,7 @@ def check_potcars(protocol: Protocol, needed: Sequence[str]) -> tuple[list[Check
         checks.append(failed(NAME, NO_POTCAR.error(f"it holds none of the family {protocol.potcar.family}", where=folder)))
     library = Library(titles, contents.hexdigest()[:16])
     if not checks:
-        kind = {"vasp": "VASP's", "gpaw-rehearsal": "the rehearsal engine's"}.get(library.calculator or "", "mixed")
+        kind = WHOSE.get(library.calculator or "", "mixed")
         checks.append(ok(NAME, f"{len(titles)} of {len(elements)} elements of {protocol.name}, {kind}, in {folder}"))
     return checks, library
 

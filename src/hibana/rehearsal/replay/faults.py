@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -121,24 +122,48 @@ def read_rates(path: Path | None, seed: int | None = None) -> Rates:
     where = path or "rates.toml of hibana"
     try:
         content = _content(path)
-        rates = {kind: float(rate) for kind, rate in content.get("rates", {}).items()}
-        made = Rates(
-            seed=int(content.get("seed", 0)) if seed is None else seed,
-            rates=rates,
-            seconds={kind: float(time) for kind, time in content.get("seconds", {}).items()},
-            errors=tuple(content.get("errors", ())),
-            attempts=int(content.get("attempts", FIRST_ATTEMPTS)),
-            permanent=float(content.get("permanent", 0.0)),
-        )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise RehearsalError(200, f"{type(error).__name__}: {error}", where=where) from error
-    unknown = [*(set(rates) | set(made.seconds)) - set(KINDS), *set(made.errors) - set(messages())]
-    unknown += [key for key in content if key not in Rates.__dataclass_fields__]
+    except OSError as error:
+        raise RehearsalError(200, f"it cannot be read: {error.strerror}", where=where) from error
+    except ValueError as error:
+        raise RehearsalError(200, f"it cannot be read: {error}", where=where) from error
+    for key in ("rates", "seconds"):
+        if not isinstance(content.get(key, {}), dict):
+            raise RehearsalError(200, f"{key} is {content[key]!r}, not a table of numbers", where=where)
+    named = content.get("errors", ())
+    if not (isinstance(named, list | tuple) and all(isinstance(key, str) for key in named)):
+        raise RehearsalError(200, f"errors is {named!r}, not a list of names", where=where)
+
+    def number(name: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise RehearsalError(200, f"{name} is {value!r}, not a number of 0 or more", where=where)
+        return float(value)
+
+    rates = {str(kind): number(f"rates.{kind}", rate) for kind, rate in content.get("rates", {}).items()}
+    made = Rates(
+        seed=int(number("seed", content.get("seed", 0))) if seed is None else seed,
+        rates=rates,
+        seconds={str(kind): number(f"seconds.{kind}", time) for kind, time in content.get("seconds", {}).items()},
+        errors=tuple(named),
+        attempts=int(number("attempts", content.get("attempts", FIRST_ATTEMPTS))),
+        permanent=number("permanent", content.get("permanent", 0.0)),
+    )
+    known = (
+        *((key, tuple(Rates.__dataclass_fields__)) for key in content),
+        *((kind, tuple(KINDS)) for kind in (*rates, *made.seconds)),
+        *((key, tuple(messages())) for key in made.errors),
+    )
+    unknown = dict.fromkeys(f"{name}{_meant(name, names)}" for name, names in known if name not in names)
     if unknown:
         raise RehearsalError(200, f"{', '.join(sorted(unknown))} means nothing", where=where)
-    if min(rates.values(), default=0.0) < 0 or sum(rates.values()) > 1:
-        raise RehearsalError(200, f"the rates {rates} are no probabilities that sum to 1 at most", where=where)
+    if sum(rates.values()) > 1:
+        raise RehearsalError(200, f"the rates {rates} sum to more than 1", where=where)
     return made
+
+
+def _meant(name: str, known: tuple[str, ...]) -> str:
+    """The name that is meant by one that is not known, for a message."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f" (is {near[0]} meant?)" if near else f" (there are {', '.join(known)})"
 
 
 def messages() -> dict[str, tuple[str, str]]:
