@@ -149,17 +149,9 @@ def chaos_options(seed: int | None, rates: Path | None) -> list[str]:
 
 
 def _fireworks(path: Path) -> list[Any]:
-    from ruamel.yaml import YAML, YAMLError
+    from hibana.store.launchpad_file import read_yaml
 
-    try:
-        content = YAML(typ="safe").load(path.read_text())
-    except OSError as error:
-        raise BAD_REHEARSAL.error(f"it cannot be read: {error.strerror}", where=path) from error
-    except UnicodeDecodeError as error:
-        raise BAD_REHEARSAL.error("it is no text", where=path) from error
-    except YAMLError as error:
-        raise BAD_REHEARSAL.error(f"it is no YAML: {error}", where=path) from error
-    fireworks = content.get("fws") if isinstance(content, dict) else None
+    fireworks = read_yaml(path, BAD_REHEARSAL).get("fws")
     if not isinstance(fireworks, list):
         raise BAD_REHEARSAL.error("it holds no list `fws` of fireworks", where=path)
     return fireworks

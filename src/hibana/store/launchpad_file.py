@@ -9,6 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from hibana.core.errors import ErrorKind
 from hibana.core.names import meant
 from hibana.core.settings import Settings
 from hibana.store.errors import BAD_DIRECTORY, BAD_LAUNCHPAD, FOREIGN_LAUNCHPAD, NO_LAUNCHPAD
@@ -50,24 +51,31 @@ def find_launchpad_file(given: Path | None = None) -> Path:
     raise NO_LAUNCHPAD.error("none was named and none found", where=", ".join(str(c) for c in candidates))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, wrong: ErrorKind = BAD_LAUNCHPAD) -> dict[str, Any]:
     """A YAML mapping.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wrong
+        The error for a file that is none.
 
     Raises
     ------
     HibanaError
-        HIB-073 if the file cannot be read or holds no mapping.
+        That error if the file cannot be read or holds no mapping.
     """
     try:
         content = YAML(typ="safe", pure=True).load(path)
     except OSError as error:
-        raise BAD_LAUNCHPAD.error(f"it cannot be read: {error.strerror}", where=path) from error
+        raise wrong.error(f"it cannot be read: {error.strerror}", where=path) from error
     except UnicodeDecodeError as error:
-        raise BAD_LAUNCHPAD.error("it is no text", where=path) from error
+        raise wrong.error("it is no text", where=path) from error
     except YAMLError as error:
-        raise BAD_LAUNCHPAD.error(f"it is no YAML: {error}", where=path) from error
+        raise wrong.error(f"it is no YAML: {error}", where=path) from error
     if not isinstance(content, dict):
-        raise BAD_LAUNCHPAD.error("it holds no mapping", where=path)
+        raise wrong.error("it holds no mapping", where=path)
     return content
 
 
