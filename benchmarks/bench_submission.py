@@ -4,8 +4,8 @@ Run ``python benchmarks/bench_submission.py [--number 2000]``; the numbers are a
 ``benchmarks/results/submission.json``. The materials are made-up orthorhombic elpasolites of ten atoms, each of another formula;
 the flow is ``bulk``. Everything goes to one embedded server. The peers add the same workflows: ``lpad add`` one file at a time,
 as a process each, and ``flow_to_workflow`` with ``LaunchPad.add_wf`` in one process. Before the submission and after it, hibana's
-launcher and FireWorks' own run empty jobs of the highest priority; after it, ``hibana status`` is asked twice.
-``--number 100000`` takes an hour on two cores.
+launcher and FireWorks' own run empty jobs of the highest priority; after it, ``hibana status`` is asked twice. What has been
+measured is printed and written as it comes: ``--number 100000`` takes an hour on two cores.
 """
 
 from __future__ import annotations
@@ -56,19 +56,16 @@ def write_lines(path: Path, number: int) -> None:
 
 
 def measure_hibana(launchpad, path: Path, workers: int) -> dict:
-    """Rate in each tenth of the submission, processor time, memory, and what it takes in the database."""
+    """Rate in each tenth of the submission, memory, and what it takes in the database."""
     from hibana.launch.submit import submit
 
     marks = [(0, time.perf_counter())]
-    report = submit(
-        [path],
-        FLOW,
-        "pbesol",
-        "vasp",
-        launchpad,
-        workers=workers,
-        on_batch=lambda so_far: marks.append((len(so_far.added), time.perf_counter())),
-    )
+
+    def mark(so_far) -> None:
+        marks.append((len(so_far.added), time.perf_counter()))
+        print(f"{marks[-1][0]} materials after {marks[-1][1] - marks[0][1]:.0f} s", file=sys.stderr)
+
+    report = submit([path], FLOW, "pbesol", "vasp", launchpad, workers=workers, on_batch=mark)
     steps = marks[:: max(1, len(marks) // 10)]
     rates = [(after[0] - before[0]) / (after[1] - before[1]) for before, after in itertools.pairwise(steps)]
     sizes = {name: launchpad.db.command("collStats", name) for name in COLLECTIONS}
@@ -121,27 +118,27 @@ def measure_jobflow(launchpad_file: Path, path: Path, number: int) -> float:
     return number / (time.perf_counter() - start)
 
 
-def measure_launches(launchpad, folder: Path, workflows: int) -> float:
+def measure_launches(launchpad, folder: Path, jobs: int) -> float:
     """Launches a second of empty jobs that go before everything that waits."""
-    made = [chain() for _ in range(workflows)]
+    made = [chain() for _ in range(0, jobs, CHAIN)]
     for firework in (firework for workflow in made for firework in workflow.fws):
         firework.spec["_priority"] = 1000
     launchpad.bulk_add_wfs(made)
     start = time.perf_counter()
-    launch(launchpad, CHAIN * workflows, folder)
-    return CHAIN * workflows / (time.perf_counter() - start)
+    launch(launchpad, jobs, folder)
+    return jobs / (time.perf_counter() - start)
 
 
 def launch_rates(launchpad_file: Path, folder: Path, when: str) -> dict[str, float]:
-    """Of both launchers; FireWorks' gets fewer jobs, since it is slow where many wait."""
+    """Of both launchers; FireWorks' gets one job, since it is slow where many wait."""
     from fireworks import LaunchPad
 
     from hibana.launch.launchpad import HibanaLaunchPad
 
-    kinds = {"hibana": (HibanaLaunchPad, 10), "FireWorks": (LaunchPad, 1)}
+    kinds = {"hibana": (HibanaLaunchPad, 60), "FireWorks": (LaunchPad, 1)}
     return {
-        f"launches per second, {name}, {when}": measure_launches(kind.from_file(str(launchpad_file)), folder, workflows)
-        for name, (kind, workflows) in kinds.items()
+        f"launches per second, {name}, {when}": measure_launches(kind.from_file(str(launchpad_file)), folder, jobs)
+        for name, (kind, jobs) in kinds.items()
     }
 
 
@@ -151,6 +148,18 @@ def seconds_of_status(launchpad_file: Path) -> float:
     command = [str(Path(sys.executable).parent / "hibana"), "status", "-l", str(launchpad_file), "--json"]
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - start
+
+
+class Results(dict):
+    """What was measured; printed and written whenever something is added."""
+
+    def add(self, new: dict) -> None:
+        """Print and write."""
+        self.update(new)
+        for key, value in new.items():
+            print(f"{key:50} {value if not isinstance(value, float) else round(value, 4)}", flush=True)
+        target = Path(__file__).parent / "results" / "submission.json"
+        target.write_text(json.dumps(self, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -164,30 +173,30 @@ def main() -> None:
     from hibana.store.launchpad_file import write_launchpad_file
     from hibana.store.server import down, free_port, up
 
+    results = Results()
     with tempfile.TemporaryDirectory(prefix="hibana-bench-") as name:
         folder = Path(name)
-        write_lines(folder / "materials.jsonl.gz", options.number)
+        lines = folder / "materials.jsonl.gz"
+        write_lines(lines, options.number)
         file = folder / "my_launchpad.yaml"
         write_launchpad_file(file, up(folder / "store", free_port()))
         try:
             launchpad = HibanaLaunchPad.from_file(str(file))
             launchpad.initialise()
-            rates = launch_rates(file, folder, "store empty")
-            result = measure_hibana(launchpad, folder / "materials.jsonl.gz", options.workers)
-            lines = folder / "materials.jsonl.gz"
-            result["lpad add, per second"] = measure_lpad(file, folder, lines, options.peers)
-            result["flow_to_workflow and add_wf, per second"] = measure_jobflow(file, lines, options.peers)
-            result |= rates | launch_rates(file, folder, "store full")
-            result |= {f"status, s, look {number}": seconds_of_status(file) for number in (1, 2)}
+            results.add(launch_rates(file, folder, "store empty"))
+            results.add(measure_hibana(launchpad, lines, options.workers))
+            peers = {
+                "lpad add": measure_lpad(file, folder, lines, options.peers),
+                "flow_to_workflow and add_wf": measure_jobflow(file, lines, options.peers),
+            }
+            for peer, rate in peers.items():
+                results.add({f"{peer}, per second": rate, f"hibana / {peer}": results["per second"] / rate})
+            for look in (1, 2):
+                results.add({f"status, s, look {look}": seconds_of_status(file)})
+            results.add(launch_rates(file, folder, "store full"))
             launchpad.connection.close()
         finally:
             down(folder / "store")
-    result["hibana / lpad add"] = result["per second"] / result["lpad add, per second"]
-    result["hibana / flow_to_workflow and add_wf"] = result["per second"] / result["flow_to_workflow and add_wf, per second"]
-    for key, value in result.items():
-        print(f"{key:40} {value if not isinstance(value, float) else round(value, 2)}")
-    target = Path(__file__).parent / "results" / "submission.json"
-    target.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ def alive(pid: int) -> bool:
 def test_a_command_that_nobody_waits_for_ends(tmp_path):
     spool = tmp_path / "spool"
     with serving(spool, "--cores", "1", **{SILENT_VARIABLE: "30"}):
+        find_relay(spool, 180)
         asked = asking(spool, "sh", "-c", "echo $$ > pid; sleep 600", cwd=tmp_path)
         pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 180, "the command"))
         asked.kill()
@@ -141,6 +142,19 @@ def test_who_asked_does_not_wait_for_the_answer_of_another_relay(tmp_path):
         asked.kill()
         asked.wait()
     assert asked.returncode == 143
+    assert "HIB-252" in (tmp_path / "err").read_text()
+
+
+def test_who_asked_before_the_relay_began_learns_that_it_knows_nothing_of_it(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    asked = asking(spool.folder, "true", cwd=tmp_path)
+    wait_until(lambda: spool.names("asked"), 60, "the request")
+    try:
+        with serving(spool.folder, "--cores", "1"):
+            assert asked.wait(120) == 143
+    finally:
+        asked.kill()
+        asked.wait()
     assert "HIB-252" in (tmp_path / "err").read_text()
 
 

@@ -282,6 +282,7 @@ def _file_of(descriptor: int) -> str:
 def _wait(spool: Spool, request: str, relay: First, stop: threading.Event) -> int:
     beaten, beat, until = time.monotonic(), 0, float("inf")
     while time.monotonic() < until:
+        is_asked = request in spool.names("asked")
         answer = spool.read(f"answered/{request}.json") if request in spool.names("answered") else None
         if answer is not None:
             return int(answer["status"])
@@ -291,7 +292,7 @@ def _wait(spool: Spool, request: str, relay: First, stop: threading.Event) -> in
         if time.monotonic() - beaten > BEAT_SECONDS:
             beat, beaten = beat + 1, time.monotonic()
             spool.write(f"beats/{request}", beat)
-        if relay.is_silent():
+        if relay.is_silent() or not is_asked:  # a relay that begins forgets what another was asked
             sys.stderr.write(f"{NO_RELAY.code} {NO_RELAY.title}: {spool.folder}\n")
             return GONE
         time.sleep(LOOK_SECONDS)
