@@ -105,7 +105,7 @@ def test_asks_in_a_terminal(init):
         shown += read_until(ours, b": ")
         os.write(ours, answer.encode() + b"\n")
     shown += read_until(ours, None)
-    assert process.wait(30) == 0, shown
+    assert process.wait(120) == 0, shown
     assert b"top secret" not in shown
     site = init.folder / "site"
     launchpad, adapter = read_yaml(site / "my_launchpad.yaml"), read_yaml(site / "my_qadapter.yaml")

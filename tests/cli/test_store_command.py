@@ -40,7 +40,7 @@ def test_up_use_and_down(run, tmp_path):
 
     lpad = Path(sys.executable).parent / "lpad"
     added = [str(lpad), "-l", "my_launchpad.yaml", "add_scripts", "true"]
-    subprocess.run(added, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    subprocess.run(added, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     listed = subprocess.run([*added[:3], "get_fws", "-d", "count"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert listed.stdout.split()[-1] == "1"
 
@@ -71,7 +71,7 @@ def test_fields_in_a_table(run, tmp_path):
         "from hibana.store.connection import connect; s = connect();"
         "s.record_outcome('hib-1', 'electronic', 'pbesol', 'vasp', 'failed', 'failed at band', protocol_version=1)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
     shown = run("query", '{"material_id": "hib-1"}', "--collection", "outcomes", "--fields", "material_id,reason,flow")
     assert [line.split() for line in shown.stdout.splitlines()] == [
         ["material_id", "reason", "flow"],

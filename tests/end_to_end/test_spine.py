@@ -125,7 +125,7 @@ def test_a_killed_launcher_changes_nothing(tmp_path, potcars, table):
         time.sleep(3)
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
-        wait_until(lambda: not rehearsals(tmp_path), 20, "the engine to die with its launcher")
+        wait_until(lambda: not rehearsals(tmp_path), 40, "the engine to die with its launcher")
 
         campaign.hibana("run", "--workers", "2")
         again = campaign.table("tables")

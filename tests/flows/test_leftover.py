@@ -129,7 +129,7 @@ def test_a_stopped_launcher_leaves_its_part_and_its_lease(place):
     """SIGTERM as a queue sends it to all: VASP ends with its launcher, and the next run goes on."""
     launcher, work = place.launcher("stopped")
     launcher.send_signal(signal.SIGTERM)
-    launcher.wait(30)
+    launcher.wait(120)
     place.behave()
     done = place.ask("alive").task
     assert np.allclose(done.initial.lattice, np.loadtxt((work / "CONTCAR").read_text().splitlines()[2:5]))

@@ -53,11 +53,11 @@ def test_a_launch_beats_until_its_end_is_noted(launchpad):
     noted = updated(launchpad, launch_id)
     with beating(launchpad, fw_id, QUICK):
         first = beat_of(launchpad, launch_id)
-        wait_until(lambda: beat_of(launchpad, launch_id) > first, 10, "a second beat")
+        wait_until(lambda: beat_of(launchpad, launch_id) > first, 180, "a second beat")
         assert updated(launchpad, launch_id) > noted
     # FireWorks has not yet noted the end
     after = beat_of(launchpad, launch_id)
-    wait_until(lambda: beat_of(launchpad, launch_id) > after, 10, "a beat behind the job")
+    wait_until(lambda: beat_of(launchpad, launch_id) > after, 180, "a beat behind the job")
     launchpad.complete_launch(launch_id, FWAction(), "COMPLETED")
     time.sleep(3 * QUICK)
     document = launchpad.launches.find_one({"launch_id": launch_id})
@@ -87,11 +87,11 @@ def test_the_beat_survives_kill_9_and_a_restart_of_the_server(tmp_path):
         with beating(launchpad, fw_id, 1.0):
             for _ in range(2):
                 os.kill(now.pid, signal.SIGKILL)
-                wait_until(lambda pid=now.pid: process_start(pid) is None, 10, "the death of the server")
+                wait_until(lambda pid=now.pid: process_start(pid) is None, 180, "the death of the server")
                 time.sleep(1.5)
                 now = up(tmp_path / "store", now.port)
                 seen = beat_of(launchpad, launch_id)
-                wait_until(lambda seen=seen: beat_of(launchpad, launch_id) > seen, 40, "a beat after the restart")
+                wait_until(lambda seen=seen: beat_of(launchpad, launch_id) > seen, 180, "a beat after the restart")
         assert launchpad.launches.find_one({"launch_id": launch_id})["state"] == "RUNNING"
         assert not recover(launchpad)
     finally:
@@ -141,7 +141,7 @@ def test_a_job_beats_whoever_launched_it(launchpad, launchpad_file, tmp_path):
         stderr=subprocess.DEVNULL,
     )
     try:
-        launch = wait_until(lambda: launchpad.launches.find_one({"heartbeat.at": {"$exists": True}}), 60, "a beat")
+        launch = wait_until(lambda: launchpad.launches.find_one({"heartbeat.at": {"$exists": True}}), 180, "a beat")
         assert launch["heartbeat"]["job"] == {"kind": "slurm", "id": "4711"}
         assert launch["state_history"][-1]["owner"]["pid"] == launcher.pid
         stock = LaunchPad.from_file(str(launchpad_file))

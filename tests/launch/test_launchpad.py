@@ -361,7 +361,7 @@ def test_a_lock_is_signed_and_respected_while_its_owner_lives(launchpad):
         waiting = ThreadPoolExecutor(1).submit(launchpad.locks.take, fw_id)
         time.sleep(1.0)
         assert not waiting.done()
-    taken = waiting.result(timeout=5)
+    taken = waiting.result(timeout=60)
     assert taken.token != lock.token
     launchpad.locks.release(taken)
     assert "locked" not in launchpad.workflows.find_one()

@@ -208,14 +208,14 @@ def test_a_daemon_follows_the_campaign_and_may_be_killed(loop):
         assert "HIB-288" in str(loop.call(code=2)["error"])
     finally:
         daemon.send_signal(signal.SIGKILL)
-        daemon.communicate(timeout=60)
+        daemon.communicate(timeout=120)
     assert loop.call()["changes"] == []
     daemon = loop.start("--every", "1")
     try:
         loop.wait("PbTe")
         wait_until(lambda: loop.priorities()["PbTe"], 120, "a round after the restart")
         daemon.send_signal(signal.SIGINT)
-        said, _ = daemon.communicate(timeout=60)
+        said, _ = daemon.communicate(timeout=120)
     finally:
         daemon.kill()
     assert daemon.returncode == 0, said

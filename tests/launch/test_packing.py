@@ -257,7 +257,7 @@ def test_a_launcher_that_dies_gives_its_cores_back(farm, undisturbed):
     farm.behave(seconds=20)
     farm.submit()
     first = farm.start(*farm.run_command("--cores", "1"))
-    wait_until(farm.ran, 60, "the first calculation")
+    wait_until(farm.ran, 180, "the first calculation")
     farm.behave()
     for pid in Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split():
         os.kill(int(pid), signal.SIGKILL)
@@ -272,7 +272,7 @@ def test_a_notice_of_the_queue_is_passed_on(farm, undisturbed, words):
     farm.behave(seconds=200)
     farm.submit()
     first = farm.start(*farm.run_command(*words))
-    wait_until(farm.ran, 60, "the first calculation")
+    wait_until(farm.ran, 180, "the first calculation")
     first.send_signal(signal.SIGUSR1)
     output, _ = first.communicate(timeout=120)
     assert first.returncode == 0, output

@@ -78,7 +78,7 @@ def test_what_a_running_job_adds_later_has_the_new_priority(farm):
     farm.behave(seconds=6)
     farm.submit()
     run = farm.start(*farm.run_command())
-    wait_until(farm.ran, 60, "the first calculation")
+    wait_until(farm.ran, 180, "the first calculation")
     (material,) = (item["material_id"] for item in farm.store.query("candidates", {}))
     assert set_priorities(farm.launchpad, {material: 11}).changed == {"RUNNING": 1, "WAITING": 4}
     farm.behave()

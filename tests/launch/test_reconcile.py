@@ -189,7 +189,7 @@ class TestQueue:
         command = [sys.executable, "-c", code, str(launchpad_file)]
         env = {**os.environ, "PYTHONPATH": HERE}
         processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) for _ in range(2)]
-        answers = [process.communicate(timeout=90)[0].split("\n")[-2].split() for process in processes]
+        answers = [process.communicate(timeout=120)[0].split("\n")[-2].split() for process in processes]
         assert set().union(*answers) == {str(fw["fw_id"]) for fw in launchpad.fireworks.find({})}
         assert launchpad.fireworks.count_documents({"state": "READY"}) == 6
         assert_consistent(launchpad)
@@ -291,7 +291,7 @@ class TestDatabase:
             store.note(claim, {"directory": str(tmp_path), "machine": machine_id(), "mark": mark})
             found = reconcile(launchpad)
             assert (cases(found), found.ghosts) == ([("launch lost", str(fw_id))], 1)
-            assert ghost.wait(10) is not None
+            assert ghost.wait(120) is not None
             assert processes_of(mark) == []
             assert other.poll() is None
             assert next(store.query("claims", {"_id": "address"}))["state"] == "released"
@@ -321,8 +321,8 @@ def test_the_command(farm, queue, tmp_path):
         json.loads(watching.stdout.readline())
         lost, launch_id = reserve(launchpad, tmp_path, "13", worker="test")
         launchpad.launches.update_one({"launch_id": launch_id}, {"$set": {"state_history.0.created_on": OLD}})
-        wait_until(lambda: state_of(launchpad, lost) == "READY", 30, "the reservation to be given back")
+        wait_until(lambda: state_of(launchpad, lost) == "READY", 180, "the reservation to be given back")
     finally:
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 0
+        assert watching.wait(120) == 0
     assert launchpad.fireworks.count_documents({"state": "READY"}) == 2

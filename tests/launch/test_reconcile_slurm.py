@@ -68,18 +68,18 @@ def test_cancelled_jobs_of_a_real_queue(launchpad, launchpad_file, slurm, tmp_pa
     running = queue_up(launchpad, launchpad_file, tmp_path / "runs")
     launchpad.bulk_add_wfs([Workflow([note("waits")])])
     waiting = queue_up(launchpad, launchpad_file, tmp_path / "waits", pre_rocket="#SBATCH --begin=now+1hour")
-    wait_until(lambda: launchpad.db["notes"].count_documents({}) == 1, 60, "the job to begin")
+    wait_until(lambda: launchpad.db["notes"].count_documents({}) == 1, 180, "the job to begin")
     assert slurm.job_states([running, waiting, "999999"]) == {running: "running", waiting: "pending", "999999": "gone"}
     assert 100 < Slurm(running).seconds_left() <= 300
     time.sleep(1.5)
     assert not reconcile(launchpad, slurm).mendings
     subprocess.run(["scancel", waiting], check=True)
-    wait_until(lambda: slurm.job_states([waiting])[waiting] == "gone", 30, "the waiting job to be gone")
+    wait_until(lambda: slurm.job_states([waiting])[waiting] == "gone", 180, "the waiting job to be gone")
     (found,) = reconcile(launchpad, slurm).mendings
     assert (found.name, found.reason) == ("waits", f"job {waiting} is gone from the queue and has not begun")
     # stock rlaunch, and a task that does not beat: nothing but the queue tells that it has ended
     subprocess.run(["scancel", running], check=True)
-    wait_until(lambda: slurm.job_states([running])[running] == "gone", 60, "the running job to be gone")
+    wait_until(lambda: slurm.job_states([running])[running] == "gone", 180, "the running job to be gone")
     assert launchpad.fireworks.find_one({"name": "runs"})["state"] == "RUNNING"
     (found,) = reconcile(launchpad, slurm).mendings
     assert (found.name, found.reason) == ("runs", f"job {running} is gone from the queue")

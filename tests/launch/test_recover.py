@@ -183,7 +183,7 @@ def test_several_recover_at_once_and_the_firework_runs_again_once(launchpad, lau
     )
     command = [sys.executable, "-c", code, str(launchpad_file)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    answers = [process.communicate(timeout=60)[0].split("\n")[-2].split() for process in processes]
+    answers = [process.communicate(timeout=120)[0].split("\n")[-2].split() for process in processes]
     assert set().union(*answers) == {str(fw["fw_id"]) for fw in launchpad.fireworks.find({"name": "a"})}
     assert launchpad.fireworks.count_documents({"state": "READY"}) == 6
     run_all(launchpad, tmp_path)

@@ -30,7 +30,7 @@ def serving(folder, *words, **more):
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def asking(folder, *command, cwd, **more):
@@ -47,23 +47,23 @@ def test_a_command_runs_there_and_its_status_and_output_come_back(tmp_path):
         assert 60 < relay.ends - time.time() <= 100
         script = "pwd; echo $OMP_NUM_THREADS; echo trouble >&2; exit 7"
         asked = asking(spool, "sh", "-c", script, cwd=tmp_path, OMP_NUM_THREADS="5")
-        assert asked.wait(60) == 7
+        assert asked.wait(120) == 7
         assert (tmp_path / "out").read_text().split() == [str(tmp_path), "5"]
         assert "trouble" in (tmp_path / "err").read_text()
         with pytest.raises(subprocess.CalledProcessError):  # one relay a folder
             subprocess.run([sys.executable, "-m", "hibana.cli", "relay", "serve", spool], check=True, capture_output=True)
         # told to end, and given up for another in the same folder
         sleeping = asking(spool, "sh", "-c", "echo $$ > pid; sleep 300", cwd=tmp_path)
-        pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 30, "the command"))
+        pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 180, "the command"))
         sleeping.terminate()
-        assert sleeping.wait(30) == 143
+        assert sleeping.wait(120) == 143
         assert not alive(pid)
         (tmp_path / "pid").unlink()
         sleeping = asking(spool, "sh", "-c", "echo $$ > pid; sleep 300", cwd=tmp_path)
-        pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 30, "the command"))
+        pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), 180, "the command"))
         sleeping.kill()
         sleeping.wait()
-        assert asking(spool, "true", cwd=tmp_path).wait(60) == 0
+        assert asking(spool, "true", cwd=tmp_path).wait(120) == 0
         assert not alive(pid)
 
 
@@ -129,7 +129,7 @@ def test_who_asked_does_not_wait_for_the_answer_of_another_relay(tmp_path):
     spool = Spool(tmp_path / "spool")
     spool.write("relay.json", said(1, 0))
     asked = asking(spool.folder, "true", cwd=tmp_path, **{SILENT_VARIABLE: "3"})
-    wait_until(lambda: spool.names("asked"), 60, "the request")
+    wait_until(lambda: spool.names("asked"), 180, "the request")
     beats = itertools.count()
 
     def has_ended():
@@ -137,7 +137,7 @@ def test_who_asked_does_not_wait_for_the_answer_of_another_relay(tmp_path):
         return asked.poll() is not None
 
     try:
-        wait_until(has_ended, 60, "the one who asked to give up")
+        wait_until(has_ended, 180, "the one who asked to give up")
     finally:
         asked.kill()
         asked.wait()
@@ -148,7 +148,7 @@ def test_who_asked_does_not_wait_for_the_answer_of_another_relay(tmp_path):
 def test_who_asked_before_the_relay_began_learns_that_it_knows_nothing_of_it(tmp_path):
     spool = Spool(tmp_path / "spool")
     asked = asking(spool.folder, "true", cwd=tmp_path)
-    wait_until(lambda: spool.names("asked"), 60, "the request")
+    wait_until(lambda: spool.names("asked"), 180, "the request")
     try:
         with serving(spool.folder, "--cores", "1"):
             assert asked.wait(120) == 143
@@ -187,10 +187,10 @@ def test_a_command_in_a_directory_that_is_not_there_does_not_end_the_relay(tmp_p
         find_relay(spool.folder, 60)
         spool.write("beats/lost", 0)
         spool.write("asked/lost.json", asked)
-        assert wait_until(lambda: spool.read("answered/lost.json"), 60, "an answer") == {"status": 127}
+        assert wait_until(lambda: spool.read("answered/lost.json"), 180, "an answer") == {"status": 127}
         spool.write("beats/next", 0)
         spool.write("asked/next.json", {**asked, "directory": str(tmp_path)})
-        assert wait_until(lambda: spool.read("answered/next.json"), 60, "an answer") == {"status": 0}
+        assert wait_until(lambda: spool.read("answered/next.json"), 180, "an answer") == {"status": 0}
 
 
 def relayed(farm):
@@ -221,7 +221,7 @@ def test_a_relay_that_dies_fails_no_run(farm, undisturbed):
     farm.env[SILENT_VARIABLE] = "20"
     with serving(spool, "--cores", "1", **env) as relay:
         run = farm.start(*farm.run_command("--relay", spool))
-        wait_until(farm.ran, 90, "the first calculation")
+        wait_until(farm.ran, 180, "the first calculation")
         os.killpg(relay.pid, signal.SIGKILL)
         output, _ = run.communicate(timeout=120)
         assert run.returncode == 130, output

@@ -67,7 +67,7 @@ def test_a_campaign_through_a_forwarded_port_that_breaks(farm, server, undisturb
     through = ServerStatus(server.directory, running=True, answering=True, host="127.0.0.1", port=port.port)
     write_launchpad_file(elsewhere, through, farm.launchpad.name)
     run = farm.start(*farm.run_command("--cores", "1", "-l", elsewhere))
-    wait_until(farm.ran, 60, "the first calculation")
+    wait_until(farm.ran, 180, "the first calculation")
     port.close()
     time.sleep(12)  # the calculation ends meanwhile, and cannot be noted
     states = set(farm.states().values())

@@ -157,7 +157,7 @@ def test_watching_goes_on_until_it_is_stopped(store, launchpad_file, noon):
             break
     watching.send_signal(2)
     watching.stdout.close()
-    assert watching.wait(timeout=30) == 0
+    assert watching.wait(timeout=120) == 0
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------

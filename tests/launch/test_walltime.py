@@ -88,9 +88,9 @@ def test_a_notice_of_the_queue_stops_a_run_cleanly_and_another_goes_on(farm, und
     farm.submit()
     farm.behave(seconds=100)
     first = farm.start(sys.executable, "-c", LAUNCH_ONCE, farm.launchpad_file, farm.fworker)
-    wait_until(farm.ran, 60, "the first calculation")
+    wait_until(farm.ran, 180, "the first calculation")
     first.send_signal(number)
-    output, _ = first.communicate(timeout=60)
+    output, _ = first.communicate(timeout=120)
     assert first.returncode == 0, output
     continued(farm, undisturbed)
 

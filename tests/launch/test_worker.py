@@ -50,7 +50,7 @@ def test_kill_9_in_the_middle_changes_nothing(farm, undisturbed):
     farm.behave(seconds=30)
     farm.submit(MGO)
     first = farm.start(*farm.run_command("--workers", "2"))
-    wait_until(farm.ran, 60, "the first calculation")
+    wait_until(farm.ran, 180, "the first calculation")
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert "RUNNING" in farm.states().values()
@@ -66,9 +66,9 @@ def test_stopped_it_goes_on_where_it_was(farm, undisturbed, number):
     farm.behave(seconds=30)
     farm.submit(MGO)
     first = farm.start(*farm.run_command())
-    wait_until(farm.ran, 60, "the first calculation")
+    wait_until(farm.ran, 180, "the first calculation")
     first.send_signal(number)
-    output, _ = first.communicate(timeout=60)
+    output, _ = first.communicate(timeout=120)
     assert first.returncode == 130, output
     assert "stopped" in output
     assert farm.states()["MgO relax 1"] == "READY"
@@ -87,7 +87,7 @@ def test_a_launcher_that_dies_is_replaced(farm):
     farm.behave(seconds=3)
     farm.submit(MGO)
     run = farm.start(*farm.run_command())
-    wait_until(farm.ran, 60, "the first calculation")
+    wait_until(farm.ran, 180, "the first calculation")
     (launcher,) = children(run.pid)
     os.kill(launcher, signal.SIGKILL)
     farm.behave()

@@ -189,7 +189,7 @@ def test_of_several_processes_one_adds_and_one_submits(store, launchpad_file):
     processes = [context.Process(target=_submit, args=(launchpad_file, results)) for _ in range(4)]
     for process in processes:
         process.start()
-    answers = [results.get(timeout=60) for _ in range(4)]
+    answers = [results.get(timeout=120) for _ in range(4)]
     for process in processes:
         process.join()
     assert sum(answers) == 1
@@ -327,7 +327,7 @@ def test_of_several_processes_each_address_is_calculated_by_one(store, launchpad
         process.start()
     won, ended = {}, 0
     while ended < 4:
-        answer = results.get(timeout=90)
+        answer = results.get(timeout=120)
         if answer is None:
             ended += 1
             continue
@@ -355,7 +355,7 @@ def test_of_several_processes_one_takes_over(store, launchpad_file, dead):
     for process in processes:
         process.start()
     try:
-        assert sum(results.get(timeout=60) for _ in processes) == 1
+        assert sum(results.get(timeout=120) for _ in processes) == 1
     finally:
         over.set()
     for process in processes:
@@ -397,7 +397,7 @@ def test_heartbeat_and_completion_survive_a_restart_of_the_server(tmp_path):
         completing.start()
         time.sleep(1.0)
         up(tmp_path / "store")
-        completing.join(timeout=60)
+        completing.join(timeout=120)
     assert answer == [True]
     assert store.task(ADDRESS) == make_task()
     down(tmp_path / "store")

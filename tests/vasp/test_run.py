@@ -376,7 +376,7 @@ def test_the_guard_passes_on_the_exit_status(command, status, tmp_path):
     words = ["sh", "-c", command] if command else ["no-such-command-anywhere"]
     made = [sys.executable, "-I", "-S", guard.__file__, "1", *words]
     process = subprocess.Popen(made, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
-    assert process.wait(timeout=20) == status
+    assert process.wait(timeout=120) == status
     process.stdin.close()
 
 
@@ -384,7 +384,7 @@ def test_what_a_command_leaves_running_is_ended_with_it(tmp_path):
     script = f"sleep 300 & echo $! > {tmp_path / 'pid'}"
     made = [sys.executable, "-I", "-S", guard.__file__, "1", "sh", "-c", script]
     process = subprocess.Popen(made, stdin=subprocess.PIPE, start_new_session=True)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
     assert wait_for(lambda: not alive(int((tmp_path / "pid").read_text())))
     process.stdin.close()
 

@@ -39,7 +39,7 @@ def start(folder: Path, *words: str | Path, **environment: str) -> subprocess.Po
 
 def run(folder: Path, *words: str | Path, **environment: str) -> tuple[int, str, str]:
     process = start(folder, *words, **environment)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     return process.returncode, output, errors
 
 
@@ -164,7 +164,7 @@ def test_a_slow_run_stops_at_stopcar_and_the_next_part_ends_where_an_undisturbed
     process = start(tmp_path / "run", *chaos(tmp_path, "slow", seconds=20))
     time.sleep(1.0)
     (tmp_path / "run" / "STOPCAR").write_text("LSTOP = .TRUE.\n")
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 0
     stopped, _ = read_run(tmp_path / "run")
     assert stopped.status != "converged"
