@@ -15,6 +15,7 @@ import gzip
 import itertools
 import json
 import logging
+import os
 import resource
 import subprocess
 import sys
@@ -55,24 +56,31 @@ def write_lines(path: Path, number: int) -> None:
             lines.write(json.dumps({"material_id": name, "structure": structure}) + "\n")
 
 
-def measure_hibana(launchpad, path: Path, workers: int) -> dict:
-    """Rate in each tenth of the submission, memory, and what it takes in the database."""
+def processor_seconds(process: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure_hibana(launchpad, path: Path, workers: int, server: int) -> dict:
+    """Rate, and the server's processor time, in each tenth of the submission; memory, and what it takes in the database."""
     from hibana.launch.submit import submit
 
-    marks = [(0, time.perf_counter())]
+    marks = [(0, time.perf_counter(), processor_seconds(server))]
 
     def mark(so_far) -> None:
-        marks.append((len(so_far.added), time.perf_counter()))
+        marks.append((len(so_far.added), time.perf_counter(), processor_seconds(server)))
         print(f"{marks[-1][0]} materials after {marks[-1][1] - marks[0][1]:.0f} s", file=sys.stderr)
 
     report = submit([path], FLOW, "pbesol", "vasp", launchpad, workers=workers, on_batch=mark)
     steps = marks[:: max(1, len(marks) // 10)]
-    rates = [(after[0] - before[0]) / (after[1] - before[1]) for before, after in itertools.pairwise(steps)]
+    tenths = [[new - old for new, old in zip(after, before, strict=True)] for before, after in itertools.pairwise(steps)]
     sizes = {name: launchpad.db.command("collStats", name) for name in COLLECTIONS}
     return {
         "added": len(report.added),
         "per second": len(report.added) / (marks[-1][1] - marks[0][1]),
-        "rates as the store fills": [round(rate, 2) for rate in rates],
+        "rates as the store fills": [round(added / seconds, 2) for added, seconds, _ in tenths],
+        "server's CPU s per 1000 as it fills": [round(1000 * used / added, 2) for added, _, used in tenths],
         "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "documents": {name: int(item["count"]) for name, item in sizes.items()},
         "MB": {name: round(item["size"] / 2**20, 2) for name, item in sizes.items()},
@@ -179,12 +187,13 @@ def main() -> None:
         lines = folder / "materials.jsonl.gz"
         write_lines(lines, options.number)
         file = folder / "my_launchpad.yaml"
-        write_launchpad_file(file, up(folder / "store", free_port()))
+        server = up(folder / "store", free_port())
+        write_launchpad_file(file, server)
         try:
             launchpad = HibanaLaunchPad.from_file(str(file))
             launchpad.initialise()
             results.add(launch_rates(file, folder, "store empty"))
-            results.add(measure_hibana(launchpad, lines, options.workers))
+            results.add(measure_hibana(launchpad, lines, options.workers, server.pid))
             peers = {
                 "lpad add": measure_lpad(file, folder, lines, options.peers),
                 "flow_to_workflow and add_wf": measure_jobflow(file, lines, options.peers),
