@@ -29,8 +29,32 @@ GRACE = 5.0
 OPERATOR = 6
 """How often the operator starts failed jobs again."""
 
+LOOK = 0.3
+"""Seconds between two looks at the campaign."""
+
+SHARE = 0.1
+"""Share of the time that each question to the store takes, at most: a large campaign is asked less often."""
+
+UNFINISHED = ("READY", "RUNNING", "RESERVED")
+"""States of fireworks with which the campaign is not over."""
+
 LAST_KILL = 0.7
 """Share of the jobs of the submission that are done, at most, when the last kill falls due."""
+
+
+def load_what_launchers_need() -> None:
+    """Import it once, and not in each of the many processes that are forked from this one."""
+    import hibana.flows.calculation
+    import hibana.flows.collect
+    import hibana.flows.relax
+    import hibana.launch.job_outputs
+    import hibana.launch.launchpad
+    import hibana.vasp.gates
+    import hibana.vasp.reader
+    import hibana.vasp.run  # noqa: F401
+    from hibana.protocol.binding import load_vise
+
+    load_vise()
 
 
 def in_a_process(work: Callable[[], Any], log: Path) -> int:
@@ -88,6 +112,31 @@ def kill(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
+class Paced:
+    """A question that is asked as often as its share of the time allows, and answered by None in between.
+
+    Parameters
+    ----------
+    ask
+        The question.
+    """
+
+    def __init__(self, ask: Callable[[], Any]) -> None:
+        self._ask = ask
+        self._next = 0.0
+
+    def __call__(self) -> Any:
+        """The answer, if it is time."""
+        begun = time.monotonic()
+        if begun < self._next:
+            return None
+        try:
+            return self._ask()
+        finally:
+            now = time.monotonic()
+            self._next = now + (now - begun) * (1 / SHARE - 1)
+
+
 @dataclass
 class RoughQueue:
     """Runs what is submitted to a rehearsal's store to its end, while everything is killed now and then.
@@ -119,38 +168,36 @@ class RoughQueue:
     patience: float = 900.0
     log: list[str] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    _leader: int = field(default=0, init=False)
+    _repeats: int = field(default=0, init=False)
 
     def run(self) -> None:
         """Run until nothing is left; what failed is started again."""
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        load_what_launchers_need()
         end = time.monotonic() + self.patience
         rng = random.Random(self.seed)
         victims = list(self.kills)
         rng.shuffle(victims)
-        leader = self._start_scheduler()
+        self._leader = self._start_scheduler()
         jobs = self.launchpad.fireworks.count_documents({})
         due = sorted(rng.uniform(1, LAST_KILL * jobs) for _ in victims)
-        again = 0
+        done, mend, over = Paced(self._completed), Paced(lambda: recover(self.launchpad)), Paced(self._is_over)
         try:
             while time.monotonic() < end:
-                time.sleep(0.3)
+                time.sleep(LOOK)
                 reap()
                 with contextlib.suppress(PyMongoError):
-                    if due and self.states().get("COMPLETED", 0) >= due[0]:
+                    if due and (done() or 0) >= due[0]:
                         due.pop(0)
                         time.sleep(rng.uniform(0, 1))
-                        leader = self._strike(victims.pop(), leader, rng)
-                    recover(self.launchpad)
-                    if self._is_over():
-                        failed = failed_jobs(self.launchpad)
-                        self.failures.update(failed.values())
-                        if not failed or again == OPERATOR:
-                            return
-                        again += 1
-                        start_again(self.launchpad, failed)
+                        self._strike(victims.pop(), rng)
+                    mend()
+                    if over():
+                        return
             raise AssertionError(f"not over after {self.patience} s: {self.states()}; {self.log}")
         finally:
-            kill(leader, signal.SIGKILL)
+            kill(self._leader, signal.SIGKILL)
             for pid in self._launchers():
                 kill(pid, signal.SIGKILL)
             time.sleep(0.5)
@@ -161,8 +208,20 @@ class RoughQueue:
         """Fireworks by state."""
         return dict(Counter(doc["state"] for doc in self.launchpad.fireworks.find({}, {"state": 1})))
 
+    def _completed(self) -> int:
+        return int(self.launchpad.fireworks.count_documents({"state": "COMPLETED"}))
+
     def _is_over(self) -> bool:
-        return not set(self.states()) & {"READY", "RUNNING", "RESERVED"}
+        """Whether nothing is left to run; failed jobs are started again."""
+        if any(self.launchpad.fireworks.find_one({"state": state}, {"_id": 1}) for state in UNFINISHED):
+            return False
+        failed = failed_jobs(self.launchpad)
+        self.failures.update(failed.values())
+        if not failed or self._repeats == OPERATOR:
+            return True
+        self._repeats += 1
+        start_again(self.launchpad, failed)
+        return False
 
     def _launchers(self) -> list[int]:
         folder = self.stage.folder / "running"
@@ -178,18 +237,17 @@ class RoughQueue:
         folder = self.stage.folder
         return in_a_process(lambda: scheduler(orders, self.jobs, self.walltime, folder), folder / "scheduler.log")
 
-    def _strike(self, victim: str, leader: int, rng: random.Random) -> int:
-        """Kill one thing; the scheduler's process afterwards."""
+    def _strike(self, victim: str, rng: random.Random) -> None:
+        """Kill one thing; a scheduler and a store are started again."""
         self.log.append(f"{victim} at {time.strftime('%H:%M:%S')}")
         if victim == "launcher" and (launchers := self._launchers()):
             kill(rng.choice(launchers), signal.SIGKILL)
         elif victim == "scheduler":
-            kill(leader, signal.SIGKILL)
+            kill(self._leader, signal.SIGKILL)
             reap()
-            return self._start_scheduler()
+            self._leader = self._start_scheduler()
         elif victim == "store":
             self._kill_store()
-        return leader
 
     def _kill_store(self) -> None:
         directory = self.stage.folder / "store"

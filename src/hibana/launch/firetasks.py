@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ from hibana.store.patience import patiently
 if TYPE_CHECKING:
     from fireworks import LaunchPad, Workflow
     from jobflow import Flow, Job, JobStore
+
+    from hibana.store.store import Store
 
 LOG = logging.getLogger(__name__)
 
@@ -145,8 +147,17 @@ def launchpad_of(task: FiretaskBase) -> tuple[LaunchPad, int]:
     return launchpad, fw_id
 
 
+@lru_cache(maxsize=1)
+def document_store(launchpad: LaunchPad) -> Store:
+    """Store in the launchpad's database; one for all jobs of a launcher, which looks at its indexes once."""
+    from hibana.store.store import Store
+
+    return Store(launchpad.db)
+
+
+@lru_cache(maxsize=1)
 def job_store(launchpad: LaunchPad) -> JobStore:
-    """JobStore in the launchpad's database, on its connection."""
+    """JobStore in the launchpad's database, on its connection; one for all jobs of a launcher."""
     from jobflow import JobStore
 
     from hibana.launch.job_outputs import PatientOutputs
@@ -166,8 +177,6 @@ def run_context(launchpad: LaunchPad, fw_spec: Mapping[str, Any], fw_id: int) ->
     HibanaError
         HIB-113 if cores, threads or walltime of the fworker file are no positive numbers.
     """
-    from hibana.store.store import Store
-
     env = fw_spec.get("_fw_env") or {}
     running = {"fw_id": fw_id, "state": "RUNNING"}
     fields = {"launch_id": 1, "fworker.name": 1, "state_history": 1}
@@ -176,7 +185,7 @@ def run_context(launchpad: LaunchPad, fw_spec: Mapping[str, Any], fw_id: int) ->
     cores = cores_of(own) or int(_positive(env, CORES) or 1)
     threads = threads_of(own) or int(_positive(env, THREADS) or 1)
     return RunContext(
-        store=Store(launchpad.db),
+        store=document_store(launchpad),
         vasp_cmd=filled(env.get(VASP_CMD) or Settings.from_environment().vasp_cmd, {**env, THREADS: threads}, cores),
         cores=cores,
         threads=threads,

@@ -130,12 +130,14 @@ def failed_jobs(launchpad: HibanaLaunchPad) -> dict[int, str]:
         own = {"launch_id": {"$in": firework["launches"]}}
         found[firework["fw_id"]] = cause_of_launch(launchpad.launches.find_one(own, {"action": 1}, sort=[("launch_id", -1)]))
     given_up = launchpad.db["tasks"].find({"status": "failed"}, {"machine.directory": 1, "failure": 1, "status": 1})
-    by_folder = {task["machine"]["directory"]: cause_of_run(task) for task in given_up}
-    if by_folder:
+    causes: dict[str, str] = {}
+    for task in given_up:
+        folder = Path(task["machine"]["directory"])
+        causes |= dict.fromkeys((str(folder), *map(str, folder.parents)), cause_of_run(task))  # in the launch's, or one in it
+    if causes:
         for launch in launchpad.launches.find({"state": "COMPLETED"}, {"fw_id": 1, "launch_dir": 1}):
-            folders = (launch["launch_dir"], *(folder for folder in by_folder if folder.startswith(f"{launch['launch_dir']}/")))
-            for folder in set(folders) & set(by_folder):
-                found[launch["fw_id"]] = by_folder[folder]
+            if launch["launch_dir"] in causes:
+                found[launch["fw_id"]] = causes[launch["launch_dir"]]
     return found
 
 
