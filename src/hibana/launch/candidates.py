@@ -46,11 +46,13 @@ class Candidates:
         """Ids of fireworks in the order in which they should be tried; each is read again before it is run."""
         self._ask(query)
         tried: set[int] = set()
-        while (self._waiting and not self._is_overtaken()) or (self._refill() and not self._are_all_in(tried)):
+        self._overtake(tried)
+        while self._waiting or (self._refill() and not self._are_all_in(tried)):
             place = self._among_equals() if tried else 0
             fw_id, self._offered = self._waiting.pop(place)
             tried.add(fw_id)
             yield fw_id
+            self._overtake(tried)
 
     def is_still_next(self, firework: Document) -> bool:
         """Whether a firework that was offered, as it is now, still has the priority by which it was; else all are read again."""
@@ -64,25 +66,34 @@ class Candidates:
             self._query = dict(query)
             self._waiting = []
 
-    def _is_overtaken(self) -> bool:
+    def _overtake(self, tried: set[int]) -> None:
+        """Put ready ones of higher priority, but for those tried in vain, before those that were read earlier."""
+        if not self._waiting:
+            return
         if SORT_FWS.upper() == "FILO":
-            return True
+            self._waiting = []
+            return
         first = self._waiting[0][1]
         higher = {"$gt": first} if isinstance(first, int | float) else {"$gte": float("-inf")}
         query = {"state": "READY", "spec._priority": higher}
         # first without the worker's own conditions: that is one look into an index, and mostly the answer
-        if self.fireworks.one(query, {"_id": 1}) is None:
-            return False
-        return self.fireworks.one({**self._query, **query}, {"_id": 1}) is not None
+        if self.fireworks.one(query, {"_id": 1}) is not None:
+            first_now = dict(self._read(query))
+            later = [item for item in self._waiting if item[0] not in first_now]
+            self._waiting = [item for item in first_now.items() if item[0] not in tried] + later
 
     def _refill(self) -> bool:
+        self._waiting = self._read({"state": "READY"})
+        return bool(self._waiting)
+
+    def _read(self, query: Document) -> list[tuple[int, Any]]:
+        """The first of the worker's fireworks that match, in order, with their priorities."""
         order: list[tuple[str, int]] = [("spec._priority", DESCENDING)]
         if SORT_FWS.upper() in ("FIFO", "FILO"):
             order.append(("created_on", ASCENDING if SORT_FWS.upper() == "FIFO" else DESCENDING))
         fields = {"fw_id": 1, "spec._priority": 1}
-        found = self.fireworks.all({**self._query, "state": "READY"}, fields, order, PREFETCH)
-        self._waiting = [(doc["fw_id"], _priority(doc)) for doc in found]
-        return bool(self._waiting)
+        found = self.fireworks.all({**self._query, **query}, fields, order, PREFETCH)
+        return [(doc["fw_id"], _priority(doc)) for doc in found]
 
     def _are_all_in(self, tried: set[int]) -> bool:
         return all(fw_id in tried for fw_id, _ in self._waiting)
