@@ -100,6 +100,14 @@ def test_a_misspelt_field_of_a_query(campaign, stored):
     assert "submissions.flow" in err.partition("mend:")[2]
 
 
+def test_a_misspelt_field_of_a_filter_is_told_with_what_is_near(stored):
+    code, out, err = stored("query", '{"formulla": "MgO"}')
+    assert (code, out) == (2, "")
+    assert err.startswith("HIB-078")
+    assert "formula" in err.splitlines()[-1]
+    assert stored("query", '{"reasons.band": "no"}')[0] == 0
+
+
 def test_fields_that_are_there_or_could_be(campaign, stored):
     campaign.complete("MgO", band_gap_hse06_nsc=None)
     code, out, _ = stored("query", "--fields", "formula,band_gap_hse06_nsc")

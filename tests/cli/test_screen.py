@@ -84,6 +84,7 @@ def test_the_standard_input(hibana, monkeypatch):
     ("words", "number"),
     [
         (("nowhere",), "HIB-016"),
+        (("empty",), "HIB-014"),
         (("in", "--rules", "nothing"), "HIB-023"),
         (("in", "--values", "in/README"), "HIB-025"),
         (("in", "-o", "in/README/x"), "HIB-168"),
@@ -92,6 +93,7 @@ def test_the_standard_input(hibana, monkeypatch):
     ],
 )
 def test_mistakes_have_numbers_and_leave_no_candidates(hibana, inputs, tmp_path, words, number):
+    (tmp_path / "empty").mkdir()
     code, _, err = hibana("screen", *words)
     assert code == 2
     assert err.startswith(number)

@@ -9,6 +9,7 @@ through the writers of the rehearsal engine. What it does beyond that is said by
     fail       {step: how}; how is "crash" (no output), "nelm" (electrons unconverged), "half" (dead in the middle) or
                "disk" (so for want of room); a step of charged cells alone is named with the charge, "supercell +1"
     seconds    how long a calculation takes; STOPCAR ends it (default 0)
+    stop_after ionic steps that a relaxation has done when STOPCAR ends it (default 1)
     stop_first steps whose first run ends as if stopped at the walltime
     say_first  {step: text} that its first run prints before it ends without output
     hang_first steps whose first run hangs for good behind its first ionic step, with a child that hangs as well
@@ -66,7 +67,7 @@ def main() -> int:
         hang(here, result)
     stopped = work(here, float(script.get("seconds", 0)))
     if stopped or (step in script.get("stop_first", ()) and first):
-        result = as_stopped(result)
+        result = as_stopped(result, script.get("stop_after", 1))
     if how == "nelm":
         result = as_unconverged(result)
     write_outputs(result, here)
@@ -275,9 +276,9 @@ def ionic_steps(step: str, lattice, frac, volume: float, moves: bool):
     return [(lattice * (1 + (ratio - 1) * part), energy + (1 - part) * 0.1) for part in (0.0, 0.5, 1.0)]
 
 
-def as_stopped(result: RunResult) -> RunResult:
-    """As if a STOPCAR had ended it before its second ionic step (of a relaxation) or in its electronic steps."""
-    changes = {"steps": result.steps[:1], "ionic_converged": False}
+def as_stopped(result: RunResult, steps: int) -> RunResult:
+    """As if a STOPCAR had ended it after so many ionic steps (of a relaxation) or in its electronic steps."""
+    changes = {"steps": result.steps[:steps], "ionic_converged": False}
     if result.parameters["NSW"] <= 1:
         changes["electronic_converged"] = False
     return RunResult(**{**result.__dict__, **changes})

@@ -18,15 +18,17 @@ from hibana.core.errors import HibanaError
 from hibana.documents.crystal import Crystal
 from hibana.documents.task import is_settled
 from hibana.flows import attempt as attempts
-from hibana.flows.attempt import Calculation, has_moved_before, past_after
+from hibana.flows.attempt import Calculation
 from hibana.flows.context import RunContext, current_context, use_context
 from hibana.flows.execution import carry_out
 from hibana.flows.messages import Past, series_of
+from hibana.flows.parts import has_moved_before, past_after
 from hibana.protocol.protocol import load_protocol
 from hibana.store.owner import Owner
 from hibana.vasp.run import RunReport
 
 FAKE_VASP = Path(__file__).with_name("fake_vasp.py")
+BRMIX = "BRMIX: very serious problems the old and the new charge density differ"
 SETTLED = 9.4 * 2
 """Volume of the cell at which the fake VASP stops relaxing, Å^3."""
 
@@ -217,9 +219,10 @@ def test_a_hybrid_step_knows_the_gap_of_its_semilocal_stage(lab):
     assert done.semilocal_edges.band_gap == pytest.approx(4.5)
 
 
-def test_the_walltime_ends_a_relaxation_and_it_goes_on_from_its_last_cell(lab):
-    """The fake VASP obeys STOPCAR after its first step; the second part starts where it stopped and cost is summed."""
-    lab.behave(seconds=20)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_walltime_ends_a_relaxation_and_it_goes_on_from_its_last_cell(lab, steps):
+    """The fake VASP obeys STOPCAR after some steps, the first in the cell given; the second part starts where it stopped."""
+    lab.behave(seconds=20, stop_after=steps)
     far = replace(relaxation(), crystal=MGO)
     first = lab.ask(far, walltime=4.0)
     assert first.task.status == "walltime"
@@ -234,21 +237,32 @@ def test_the_walltime_ends_a_relaxation_and_it_goes_on_from_its_last_cell(lab):
     assert second.initial == first.past.crystal
     assert second.machine.core_hours > first.task.machine.core_hours > 0
     assert second.machine.started == first.task.machine.started
-    assert second.has_moved_before is has_moved_before(first.task.model_copy(update={"initial": first.past.crystal}), far)
+    assert second.has_moved_before is (steps > 1)
+    assert (second.initial == MGO) is (steps == 1)
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["as asked", "other order"])
 @pytest.mark.parametrize(
     ("moved", "strain", "expected"),
-    [(0.0, 1.0, False), (1.0, 1.0, False), (0.001, 1.0, True), (0.0, 1.001, True)],
-    ids=["not", "a whole cell", "inside", "the cell"],
+    [(0.0, 1.0, False), (1.0, 1.0, False), (0.001, 1.0, True), (0.0, 1.001, True), (0.5, 1.0, True)],
+    ids=["not", "a whole cell", "inside", "the cell", "far"],
 )
-def test_nothing_left_to_do_in_the_last_part_settles_no_round(moved, strain, expected):
+def test_nothing_left_to_do_in_the_last_part_settles_no_round(moved, strain, expected, turned):
+    """Also where the code's files have the elements in another order than the candidate."""
     lattice = tuple(tuple(strain * x for x in vector) for vector in MGO.lattice)
-    begun = MGO.model_copy(update={"lattice": lattice, "frac_coords": ((0.0, 0.0, 0.0), (0.5, 0.5, 0.5 + moved))})
+    sites = [("Mg", (0.0, 0.0, 0.0)), ("O", (0.5, 0.5, 0.5 + moved))]
+    assert [element for element, _ in sites] == list(MGO.species)
+    species, coords = zip(*(sites[::-1] if turned else sites), strict=True)
+    begun = MGO.model_copy(update={"lattice": lattice, "species": species, "frac_coords": coords})
     run = task("structure_opt", initial=begun, n_ionic_steps=1)
     run = run.model_copy(update={"has_moved_before": has_moved_before(run, replace(relaxation(), crystal=MGO))})
     assert run.has_moved_before is expected
     assert is_settled(run) is not expected
+
+
+def test_atoms_of_two_elements_that_change_places_have_moved():
+    swapped = MGO.model_copy(update={"frac_coords": MGO.frac_coords[::-1]})
+    assert has_moved_before(task("structure_opt", initial=swapped), replace(relaxation(), crystal=MGO))
 
 
 def test_a_relaxation_that_begins_where_it_was_asked_to_has_not_moved_before(lab):
@@ -298,3 +312,51 @@ def test_given_up_parts_are_a_failure_with_its_reason(lab):
     done = lab.ask(replace(band, past=first.past), walltime=2.0).task
     assert (done.status, done.failure.kind) == ("failed", "walltime")
     assert "got anywhere" in done.failure.message
+
+
+def test_a_code_that_dies_every_time_is_given_up_and_its_corrections_and_its_cost_are_kept(lab):
+    """Its job ends with an error the first time, to be run again; what was corrected is in the record of the second."""
+    lab.behave(fail={"relax": "half"}, say_first={"relax": BRMIX})
+    with pytest.raises(HibanaError, match="HIB-104"):
+        lab.ask(relaxation())
+    (claim,) = lab.store.query("claims", {})
+    past = claim["part"]["past"]
+    assert (past["idle_parts"], [item["errors"] for item in past["corrections"]]) == (1, [["brmix"]])
+    assert past["longest"] == claim["part"]["seconds"] > 0
+    done = lab.ask(relaxation()).task
+    assert lab.runs() == 3
+    assert (done.status, done.failure.kind) == ("failed", "truncated")
+    assert "the code died in 2 parts" in done.failure.message
+    assert [item.errors for item in done.corrections] == [("brmix",)]
+    assert done.machine.core_hours > lab.context.cores * past["longest"] / 3600
+    assert lab.store.task(done.address) is None
+    lab.behave()
+    again = lab.ask(relaxation()).task
+    assert (again.status, again.corrections) == ("converged", ())
+
+
+def test_a_code_that_died_once_keeps_its_corrections(lab):
+    lab.behave(fail={"relax": "half"}, say_first={"relax": BRMIX})
+    with pytest.raises(HibanaError, match="HIB-104"):
+        lab.ask(relaxation())
+    lab.behave()
+    done = lab.ask(relaxation()).task
+    assert (done.status, [item.errors for item in done.corrections]) == ("converged", [("brmix",)])
+
+
+def test_a_full_disk_is_never_the_fault_of_a_calculation(lab):
+    lab.behave(fail={"relax": "disk"})
+    for _ in range(4):
+        with pytest.raises(HibanaError, match="HIB-105"):
+            lab.ask(relaxation())
+    lab.behave()
+    assert lab.ask(relaxation()).task.status == "converged"
+
+
+def test_a_code_that_dies_but_gets_on_is_run_again(lab, monkeypatch):
+    """Each part of the relaxation comes to another cell before it dies."""
+    monkeypatch.setattr("hibana.flows.parts.last_cell_of", lambda *_: MGO)
+    lab.behave(fail={"relax": "half"})
+    for _ in range(4):
+        with pytest.raises(HibanaError, match="HIB-104"):
+            lab.ask(relaxation())

@@ -120,6 +120,7 @@ def test_a_job_killed_as_a_whole_goes_on_from_its_last_cell_and_no_ghost_stays(p
     left = np.loadtxt((work / "CONTCAR").read_text().splitlines()[2:5])
     assert np.allclose(done.initial.lattice, left)
     assert not np.allclose(done.initial.lattice, MGO.lattice)
+    assert done.has_moved_before
     assert done.machine.core_hours == pytest.approx(1.0, abs=0.1)
     assert done.machine.started < done.machine.finished - timedelta(seconds=0.5)
     assert "part" not in place.claim()
@@ -178,7 +179,7 @@ class TestTakenUp:
     def left(self, tmp_path, past=None, **changes) -> dict:
         context = RunContext(store=None, cores=4)
         calculation = replace(relaxation(), past=past or Past())
-        return {**under_way(context, calculation, tmp_path, "m"), "seconds": 900.0, **changes}
+        return {**under_way(context, calculation), "directory": str(tmp_path), "seconds": 900.0, **changes}
 
     def test_cost_and_parts_add_up(self, tmp_path):
         before = Past(parts=2, core_hours=3.0, longest=50.0, idle_parts=1, started="2026-01-01T00:00:00+00:00")
@@ -188,7 +189,7 @@ class TestTakenUp:
 
     def test_threads_cost_too(self, tmp_path):
         context = RunContext(store=None, cores=4, threads=3)
-        left = {**under_way(context, relaxation(), tmp_path, "m"), "seconds": 900.0}
+        left = {**under_way(context, relaxation()), "directory": str(tmp_path), "seconds": 900.0}
         assert taken_up(relaxation(), left).past.core_hours == 3.0
 
     def test_nothing_left_nothing_changed(self):

@@ -18,12 +18,12 @@ from hibana.documents.material import MaterialDoc
 from hibana.documents.task import Inputs
 from hibana.documents.vacancy import SupercellDoc, VacancyDoc, VacancySummaryDoc
 from hibana.flows import collect, vacancies
-from hibana.flows.attempt import past_after
 from hibana.flows.branches import branches_of, short_name, step_of
 from hibana.flows.bulk import bulk_flow
 from hibana.flows.evidence import recorded
 from hibana.flows.execution import protocol_of
 from hibana.flows.messages import Past
+from hibana.flows.parts import past_after
 from hibana.protocol.protocol import load_protocol
 from hibana.tables.left_out import LeftOut
 from hibana.tables.registry import TABLES

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
+from pymongo.errors import DuplicateKeyError
 
 from hibana.core.errors import HibanaError
+from hibana.launch.adding import prepare
 from hibana.launch.submit import submit
 from hibana.structures.convert import to_pymatgen
 from hibana.structures.identity import make_candidate
@@ -111,6 +113,19 @@ def test_only_bad_files_is_an_error_and_nothing_is_written(launchpad, tmp_path):
         ask([tmp_path], launchpad)
     assert counted(launchpad) == (0, 0)
     assert launchpad.db["candidates"].count_documents({}) == 0
+
+
+@pytest.mark.parametrize("file", [None, "notes.txt", "table.json"])
+def test_a_folder_without_structures_is_named_with_what_is_read(launchpad, tmp_path, file):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    if file is not None:
+        (folder / file).write_text('{"a": 1}')
+    with pytest.raises(HibanaError, match=f"HIB-014.*\n.*{folder}") as caught:
+        ask([folder], launchpad)
+    assert all(name in str(caught.value) for name in ("*.cif", "POSCAR*", "*.jsonl"))
+    report = ask([folder, DEMO / "MgO.cif"], launchpad)
+    assert ([item.formula for item in report.added], [item.source for item in report.refused]) == (["MgO"], [str(folder)])
 
 
 class Killed(BaseException):
@@ -214,6 +229,31 @@ def test_a_workflow_is_found_by_its_key_without_reading_the_others(launchpad):
     key = launchpad.workflows.find_one({"metadata.formula": "MgO"})["metadata"]["submission"]
     done = launchpad.workflows.find({"metadata.submission": {"$in": [key]}}).explain()["executionStats"]
     assert (done["nReturned"], done["totalDocsExamined"]) == (1, 1)
+
+
+def test_the_partial_index_of_former_versions_is_dropped(launchpad):
+    field = "metadata.submission"
+    ask([DEMO / "MgO.cif"], launchpad)
+    launchpad.workflows.drop_index("hibana_submission_once")
+    launchpad.workflows.create_index(
+        field, unique=True, partialFilterExpression={field: {"$exists": True}}, name="hibana_submission"
+    )
+    for _ in range(2):
+        assert len(ask([DEMO / "MgO.cif"], launchpad).already_there) == 1
+        indexes = launchpad.workflows.index_information()
+        assert {name: dict(index).get("sparse") for name, index in indexes.items() if name.startswith("hibana")} == {
+            "hibana_submission_once": True
+        }
+    prepare(launchpad)
+    found = launchpad.workflows.find({field: {"$exists": True}}, {field: 1}).next()
+    with pytest.raises(DuplicateKeyError):
+        launchpad.workflows.insert_one({"metadata": found["metadata"]})
+
+
+def test_an_index_that_another_process_drops_first_is_no_error(launchpad, monkeypatch):
+    named = dict.fromkeys(["_id_", "hibana_submission"])
+    monkeypatch.setattr(type(launchpad.workflows), "index_information", lambda _: named)
+    prepare(launchpad)
 
 
 def test_the_embedded_server_finds_nothing_by_a_partial_index(database):

@@ -418,8 +418,8 @@ def test_arrays_come_back_and_are_stored_once(store):
 def test_large_arrays_go_to_gridfs(store, monkeypatch):
     monkeypatch.setattr(arrays_module, "LARGEST_DOCUMENT", 1000)
     packed = pack(np.random.default_rng(1).random((40, 50)))
-    store.arrays.put(packed)
-    store.arrays.put(packed)
+    store.arrays.put([packed])
+    store.arrays.put([packed])
     assert "data" not in store.database["arrays"].find_one({})
     assert store.database["arrays.files"].count_documents({}) == 1
     np.testing.assert_array_equal(store.array(packed.ref), np.random.default_rng(1).random((40, 50)).astype("f4"))
@@ -428,7 +428,7 @@ def test_large_arrays_go_to_gridfs(store, monkeypatch):
 def test_an_array_beyond_mongodbs_document_limit(store):
     packed = pack(np.random.default_rng(2).random(5_000_000))
     assert len(packed.data) > 16 * 2**20
-    store.arrays.put(packed)
+    store.arrays.put([packed])
     assert store.array(packed.ref).shape == (5_000_000,)
 
 
@@ -436,7 +436,7 @@ def test_missing_and_damaged_arrays_are_errors(store):
     packed = pack(np.ones(4))
     with pytest.raises(HibanaError, match="HIB-080"):
         store.array(packed.ref)
-    store.arrays.put(PackedArray(packed.ref, pack(np.zeros(4)).data))
+    store.arrays.put([PackedArray(packed.ref, pack(np.zeros(4)).data)])
     with pytest.raises(ValueError, match="damaged"):
         store.array(packed.ref)
 

@@ -147,7 +147,20 @@ def test_one_bad_block_of_a_cif_does_not_take_the_others_with_it(tmp_path):
 
 
 def test_a_path_that_is_not_there_is_told_at_once(tmp_path):
+    (tmp_path / "x.cif").touch()
     with pytest.raises(HibanaError) as caught:
         check_paths([tmp_path, tmp_path / "nowhere", Path("-")])
     assert caught.value.kind.code == "HIB-016"
     assert total_weight([Path("-"), tmp_path]) is None
+
+
+def test_a_folder_without_any_file_to_read_is_told_at_once(tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "notes.txt").touch()
+    with pytest.raises(HibanaError, match=rf"HIB-014.*\n.*{tmp_path}") as caught:
+        check_paths([tmp_path])
+    assert "POSCAR*" in str(caught.value)
+    for name in ("POSCAR_1", "dump.TAR.gz", "a.zip", "x.ndjson"):
+        (tmp_path / "below" / name).touch()
+        check_paths([tmp_path])
+        (tmp_path / "below" / name).unlink()

@@ -14,6 +14,7 @@ from hibana.documents.candidate import Family
 from hibana.learn.dataset import read_dataset
 from hibana.learn.splits import splits_of
 from hibana.structures.identity import make_candidate
+from hibana.structures.matching import FAMILY_RULE
 from hibana.structures.reading import ReadStructure, read_structures
 from hibana.tables.export import export
 
@@ -34,7 +35,7 @@ def relaxed(bulk):
         bulk.submit(formula, "bulk")
         bulk.relaxation(formula)
 
-    def say(formula: str, label: str, rule: int = 1) -> None:
+    def say(formula: str, label: str, rule: int = FAMILY_RULE) -> None:
         found = next(item for item in bulk.store.candidates_of(formula))
         bulk.store.add_candidate(found.model_copy(update={"families": (Family(label=label, rule=rule),)}))
 
@@ -42,7 +43,8 @@ def relaxed(bulk):
     return bulk
 
 
-SAID = [("MgO", B, 1), ("CaO", B, 1), ("CaO", A, 1), ("ZnO", A, 1), ("SrO", C, 1), ("SrO", D, 2), ("SrO", D, 2)]
+OLD = FAMILY_RULE - 1
+SAID = [("MgO", B), ("CaO", B), ("CaO", A), ("ZnO", A), ("SrO", C, OLD), ("SrO", D), ("SrO", D)]
 
 
 @pytest.mark.parametrize("table", ["structures", "materials"])
@@ -59,15 +61,26 @@ def test_screenings_join_by_the_crystals_they_share_in_any_order(relaxed, tmp_pa
         "BaO": (None, "not_screened"),
     }
     (strontia,) = relaxed.store.candidates_of("SrO")
-    assert set(strontia.families) == {Family(label=C, rule=1), Family(label=D, rule=2)}
+    assert set(strontia.families) == {Family(label=C, rule=OLD), Family(label=D, rule=FAMILY_RULE)}
+
+
+@pytest.mark.parametrize("other", [OLD, FAMILY_RULE + 1])
+def test_labels_by_several_versions_of_the_rule_are_of_several_families(relaxed, tmp_path, other):
+    """Also where they have the same name, and where another crystal has it with a second one."""
+    said = [("MgO", A, other), ("CaO", A), ("CaO", B), ("ZnO", B), ("SrO", A, other), ("SrO", C, other), ("BaO", C, other)]
+    for item in said:
+        relaxed.say(*item)
+    export(relaxed.store, "structures", tmp_path)
+    found = {formula: family for formula, (family, _) in families(tmp_path, "structures").items()}
+    assert found == {"CaO": A, "ZnO": A} | dict.fromkeys(("MgO", "SrO", "BaO"), f"{A}@{other}")
 
 
 def test_a_label_of_an_older_rule_links_nothing(relaxed, tmp_path):
-    for said in (("MgO", A, 1), ("CaO", A, 1), ("CaO", B, 2)):
+    for said in (("MgO", A, OLD), ("CaO", A, OLD), ("CaO", B)):
         relaxed.say(*said)
     export(relaxed.store, "structures", tmp_path)
     found = families(tmp_path, "structures")
-    assert (found["MgO"][0], found["CaO"][0]) == (A, B)
+    assert (found["MgO"][0], found["CaO"][0]) == (f"{A}@{OLD}", B)
 
 
 def test_the_family_is_read_with_the_candidate_and_changes_no_identity(tmp_path):

@@ -41,8 +41,8 @@ def priority(
     Example: hibana priority MgO ZnO --set 10
     """
     from hibana.launch.launchpad import HibanaLaunchPad
+    from hibana.launch.naming import chosen_materials
     from hibana.launch.priorities import set_priorities
-    from hibana.launch.why import chosen_materials
     from hibana.store.store import Store
 
     named = bool(materials) or where is not None

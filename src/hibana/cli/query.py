@@ -33,13 +33,14 @@ def query(
 
     Example: hibana query '{"formula": "MgO"}' --collection electronic --fields material_id,band_gap_pbesol
     """
-    from hibana.store.fields import check_fields
+    from hibana.store.fields import check_fields, check_filter
     from hibana.store.queries import parse_filter
 
     names = [name.strip() for name in fields.split(",") if name.strip()]
     wanted = parse_filter(filter)
     store = open_store(launchpad)
     check_fields(store.database, collection, names)
+    check_filter(store.database, collection, wanted)
     found = list(store.query(collection, wanted, names, limit))
     if as_json:
         print_json(found)

@@ -64,7 +64,7 @@ def rebuild(
     }
     query = {name: value for name, value in query.items() if value is not None}
     if material is not None:
-        from hibana.launch.why import find_materials
+        from hibana.launch.naming import find_materials
 
         query["material_id"] = {"$in": find_materials(store, material)}
     find_protocol = _packaged if given is None else lambda _: given

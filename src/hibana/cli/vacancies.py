@@ -50,7 +50,7 @@ def vacancies(
         calculator=calculator,
     )
     if not found:
-        from hibana.launch.why import find_materials
+        from hibana.launch.naming import find_materials
 
         find_materials(store, material)
         raise NO_VACANCIES.error(material)

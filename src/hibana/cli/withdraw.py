@@ -58,7 +58,7 @@ def withdraw(
     import sys
 
     from hibana.launch.launchpad import HibanaLaunchPad
-    from hibana.launch.why import chosen_materials
+    from hibana.launch.naming import chosen_materials
     from hibana.launch.withdraw import Choice
     from hibana.launch.withdraw import withdraw as take_back
     from hibana.store.store import Store

@@ -24,6 +24,10 @@ class Submission(Document):
     fw_ids: tuple[int, ...] = Field(default=(), description="FireWorks ids of the workflow's roots.")
     submitted_at: datetime = Field(description="When, UTC.")
 
+    def question(self) -> dict[str, Any]:
+        """The fields that tell it from a candidate's others."""
+        return self.model_dump(include={"flow", "protocol", "protocol_version", "calculator"})
+
 
 FAMILY_LABEL = re.compile(r"fam-[0-9a-f]{16}")
 """What the label of a family looks like."""
@@ -56,11 +60,11 @@ class CandidateDoc(Document):
     submissions: tuple[Submission, ...] = Field(default=(), description="Workflows asked for it.")
 
 
-def latest_labels(families: Iterable[tuple[str, int]]) -> tuple[str, ...]:
+def latest_families(families: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
     """Of labels with versions of the rule those of the latest version, sorted."""
     given = sorted(set(families))
     latest = max((rule for _, rule in given), default=0)
-    return tuple(label for label, rule in given if rule == latest)
+    return tuple((label, rule) for label, rule in given if rule == latest)
 
 
 class Material(Document):

@@ -8,13 +8,11 @@ import platform
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from hibana import __version__
 from hibana.documents.arrays import PackedArray, pack
@@ -22,32 +20,27 @@ from hibana.documents.crystal import Crystal
 from hibana.documents.spec import Prior, Spec
 from hibana.documents.task import BandEdges, Calculator, Correction, Failure, Machine, RunDoc, TaskDoc
 from hibana.flows.context import RunContext
-from hibana.flows.errors import CODE_DIED, DISK_FULL, NO_ANSWER, NO_TIME_LEFT, NO_VASP_COMMAND, WRONG_CALCULATOR
+from hibana.flows.errors import NO_TIME_LEFT, NO_VASP_COMMAND, WRONG_CALCULATOR
 from hibana.flows.messages import Material, Past, Series
 from hibana.flows.narration import conclude, narrated
+from hibana.flows.parts import (
+    NOTHING_SAID,
+    RELAXATIONS,
+    given_up,
+    has_moved_before,
+    is_given_up,
+    past_after,
+    past_of_dead,
+)
 from hibana.protocol.inputs import HYBRIDS, VaspInputs, build_inputs
 from hibana.protocol.potcar import potcar_titles
 from hibana.protocol.protocol import Protocol
 
 if TYPE_CHECKING:
+    from hibana.flows.leftover import Notes
     from hibana.vasp.run import RunReport
 
 LOG = logging.getLogger(__name__)
-
-MAX_IDLE_PARTS = 2
-"""A calculation that the walltime ended this often after about the same time without an ionic step will not get anywhere."""
-
-RELAXATION = "structure_opt"
-
-RELAXATIONS = (RELAXATION, "defect")
-"""Tasks whose parts add up: they go on from the last cell. The others begin again."""
-
-SAME_CELL = 1e-6
-"""Lattice vectors (Å) and fractional coordinates that differ less are the same."""
-
-NOTHING_SAID = {"no_output": NO_ANSWER, "input": NO_ANSWER, "killed": CODE_DIED, "truncated": CODE_DIED, "disk": DISK_FULL}
-"""Kinds of failure that say nothing of the material, and the errors they are: the code could not start, does not take the
-inputs, was killed, died in the middle without a word, or had no room for its files."""
 
 SHARED_BY_STAGES = ("POSCAR", "KPOINTS", "POTCAR", "HIBANA-VASP.json")
 """Files of a folder that belong to all stages of its run."""
@@ -151,17 +144,15 @@ class Attempt:
     past: Past
 
 
-def attempt(
-    context: RunContext, calculation: Calculation, spec: Spec, protocol: Protocol, begin: Callable[[Path], str]
-) -> Attempt:
+def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol: Protocol, notes: Notes) -> Attempt:
     """Run the code once and read what it said.
 
     Parameters
     ----------
     context, calculation, spec, protocol
         Where, what, and by which numbers.
-    begin
-        Called with the folder before the code starts; returns the mark of its processes.
+    notes
+        Told of what is begun, and of a run that says nothing of the material.
 
     Raises
     ------
@@ -184,13 +175,12 @@ def attempt(
     )
     _bring_wave_functions(calculation.past, directory)
     with narrated(calculation.name, directory):
-        report = _run(context, calculation, protocol, inputs, directory, begin(directory))
+        report = _run(context, calculation, protocol, inputs, directory, notes)
     run, arrays = read_run(directory, symprec=protocol.symmetry.symprec)
     run = as_reported(_of_calculator(run, calculation.series, directory), report)
-    check_said(run.failure, directory)
     machine = _machine(context, calculation.past, directory, started)
-    past = past_after(run, calculation, report, machine)
-    run = _given_up(run, past).model_copy(update={"has_moved_before": has_moved_before(run, calculation)})
+    past = _check_said(run.failure, calculation, report, directory, notes) or past_after(run, calculation, report, machine)
+    run = given_up(run, past).model_copy(update={"has_moved_before": has_moved_before(run, calculation)})
     conclude(calculation.name, run)
     flags = (*check_run(run, calculation.task, protocol, arrays), *correction_flags(past.corrections))
     task = TaskDoc(
@@ -208,7 +198,7 @@ def attempt(
 
 
 def _run(
-    context: RunContext, calculation: Calculation, protocol: Protocol, inputs: VaspInputs, directory: Path, mark: str
+    context: RunContext, calculation: Calculation, protocol: Protocol, inputs: VaspInputs, directory: Path, notes: Notes
 ) -> RunReport:
     """Run the code under custodian.
 
@@ -229,22 +219,31 @@ def _run(
         policy=load_policy(protocol.handlers),
         walltime=context.time_left,
         notice=context.notice,
-        mark=mark,
+        mark=notes.begun(directory),
     )
-    check_said(report.failure, directory)
+    _check_said(report.failure, calculation, report, directory, notes)
     return report
 
 
-def check_said(failure: Failure | None, directory: Path) -> None:
+def _check_said(
+    failure: Failure | None, calculation: Calculation, report: RunReport, directory: Path, notes: Notes
+) -> Past | None:
     """Refuse a failure that says nothing of the material: it must not become an answer, and the job can be run again.
+
+    What was done is noted for that. A calculation whose code died too often is given up: what was done of it is returned.
 
     Raises
     ------
     HibanaError
         HIB-095, HIB-104 or HIB-105.
     """
-    if failure is not None and failure.kind in NOTHING_SAID:
-        raise NOTHING_SAID[failure.kind].error(f"{failure.kind}: {failure.message}", where=directory)
+    if failure is None or failure.kind not in NOTHING_SAID:
+        return None
+    past = past_of_dead(failure, calculation, report, directory)
+    if is_given_up(failure, past):
+        return past
+    notes.died(past, report.seconds)
+    raise NOTHING_SAID[failure.kind].error(f"{failure.kind}: {failure.message}", where=directory)
 
 
 def check_worker(context: RunContext) -> None:
@@ -314,63 +313,6 @@ def as_reported(run: RunDoc, report: RunReport) -> RunDoc:
     if report.status_hint == "walltime" and (run.status != "converged" or not report.complete):
         return run.model_copy(update={"status": "walltime", "failure": None})
     return run
-
-
-def past_after(run: RunDoc, calculation: Calculation, report: RunReport, machine: Machine) -> Past:
-    """What was done of a calculation, with the part that has just ended.
-
-    A part that got nowhere counts as idle if it was about as long as the longest before; a much longer one is the first of
-    its kind, a much shorter one (the end of an allocation) tells nothing.
-
-    Parameters
-    ----------
-    run
-        What the part said.
-    calculation
-        The question, with what was done before.
-    report
-        What custodian says of the part.
-    machine
-        Where it ran, with the cost of all parts.
-    """
-    past, seconds = calculation.past, report.seconds
-    got_somewhere = calculation.task in RELAXATIONS and run.n_ionic_steps > 0
-    if got_somewhere:
-        idle = 0
-    elif seconds >= 2 * past.longest:
-        idle = 1
-    else:
-        idle = past.idle_parts + (seconds >= past.longest / 2)
-    return Past(
-        parts=past.parts + 1,
-        idle_parts=idle,
-        longest=max(seconds, past.longest),
-        crystal=run.final if got_somewhere else past.crystal,
-        directory=machine.directory,
-        started=machine.started.isoformat(),
-        core_hours=machine.core_hours,
-        corrections=(*past.corrections, *report.corrections),
-    )
-
-
-def has_moved_before(run: RunDoc, calculation: Calculation) -> bool:
-    """Whether a relaxation began in another cell than that of the question.
-
-    A part that a killed run, the walltime or a correction left near the end has nothing to do any more at its first step; that
-    does not settle the round, which has moved.
-    """
-    begun, asked = run.initial, calculation.crystal
-    ways = np.array(begun.frac_coords) - np.array(asked.frac_coords) if begun.species == asked.species else np.zeros(3)
-    is_same = np.allclose(begun.lattice, asked.lattice, rtol=0, atol=SAME_CELL)
-    return calculation.task == RELAXATION and not (is_same and np.allclose(ways, np.round(ways), rtol=0, atol=SAME_CELL))
-
-
-def _given_up(run: RunDoc, past: Past) -> RunDoc:
-    """The run, failed if the walltime has ended it too often."""
-    if run.status != "walltime" or past.idle_parts < MAX_IDLE_PARTS:
-        return run
-    message = f"the walltime ended {past.idle_parts} parts of about {past.longest:.0f} s before they got anywhere"
-    return run.model_copy(update={"status": "failed", "failure": Failure(kind="walltime", message=message)})
 
 
 def _edges_of_stage(directory: Path, stage: str) -> BandEdges | None:

@@ -16,12 +16,11 @@ from hibana.flows.attempt import Calculation, attempt, check_worker
 from hibana.flows.context import RunContext, current_context
 from hibana.flows.errors import LOST_LEASE, PROTOCOL_CHANGED
 from hibana.flows.ghosts import end_ghosts
-from hibana.flows.leftover import taken_up, under_way
+from hibana.flows.leftover import Notes, taken_up
 from hibana.flows.messages import Past, Series
 from hibana.protocol.protocol import Protocol, load_protocol
 from hibana.store.claims import HEARTBEAT_SECONDS, Claim, Heartbeat
 from hibana.store.owner import Owner
-from hibana.vasp.processes import new_mark
 
 LOG = logging.getLogger(__name__)
 
@@ -77,20 +76,13 @@ def carry_out(calculation: Calculation) -> Outcome:
         if held.left is not None:
             end_ghosts(held.left)
         asked = taken_up(calculation, held.left)
-        done = attempt(context, asked, spec, protocol, lambda folder: _begin(context, held, asked, folder))
+        done = attempt(context, asked, spec, protocol, Notes(context, asked, held))
         if done.task.status == "walltime":
             context.store.release(held, ended=True)
             return Outcome(done.task, done.past)
         if context.store.complete(done.task, done.arrays, held):
             return Outcome(done.task)
     return Outcome(_answer_of_other_run(context, spec))
-
-
-def _begin(context: RunContext, claim: Claim, calculation: Calculation, directory: Path) -> str:
-    """Note what is begun, so that another run can take it up should this one be killed; the mark of its processes."""
-    mark = new_mark()
-    context.store.note(claim, under_way(context, calculation, directory, mark))
-    return mark
 
 
 def _stored_or_claimed(context: RunContext, spec: Spec) -> TaskDoc | Claim:

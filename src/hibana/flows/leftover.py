@@ -11,18 +11,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hibana.core.errors import HibanaError
-from hibana.documents.crystal import Crystal
-from hibana.flows.attempt import RELAXATIONS, Calculation
+from hibana.flows.attempt import Calculation
 from hibana.flows.context import RunContext
 from hibana.flows.messages import Past
+from hibana.flows.parts import last_cell_of
+from hibana.store.claims import Claim
 from hibana.store.owner import machine_id
+from hibana.vasp.processes import new_mark
 
 LOG = logging.getLogger(__name__)
 
 
-def under_way(context: RunContext, calculation: Calculation, directory: Path, mark: str) -> dict[str, Any]:
-    """What is noted of a run before it starts, for whoever has to take it up.
+class Notes:
+    """What is noted of a run, with its claim, for whoever has to take it up.
 
     Parameters
     ----------
@@ -30,15 +31,46 @@ def under_way(context: RunContext, calculation: Calculation, directory: Path, ma
         Where it runs.
     calculation
         The question, with what was done before.
-    directory
-        Folder of the run.
-    mark
-        Mark of its processes.
+    claim
+        The claim it runs under.
+    """
+
+    def __init__(self, context: RunContext, calculation: Calculation, claim: Claim) -> None:
+        self._context = context
+        self._claim = claim
+        self._part = under_way(context, calculation)
+
+    def begun(self, directory: Path) -> str:
+        """Note that the code is about to start in a folder, should this process be killed; the mark of its processes."""
+        self._part |= {"directory": str(directory), "mark": (mark := new_mark())}
+        self._context.store.note(self._claim, self._part)
+        return mark
+
+    def died(self, past: Past, seconds: float) -> None:
+        """Note that the code has died.
+
+        Parameters
+        ----------
+        past
+            What was done before, with the corrections of this run and whether it was idle.
+        seconds
+            How long it ran.
+        """
+        self._context.store.note(self._claim, {**self._part, "past": past.plain(), "seconds": seconds})
+
+
+def under_way(context: RunContext, calculation: Calculation) -> dict[str, Any]:
+    """What is noted of a run before it starts, besides the folder and the mark of its processes.
+
+    Parameters
+    ----------
+    context
+        Where it runs.
+    calculation
+        The question, with what was done before.
     """
     return {
-        "directory": str(directory),
         "machine": machine_id(),
-        "mark": mark,
         "cores": context.cores_in_use,
         "begun": datetime.now(UTC).isoformat(),
         "past": calculation.past.plain(),
@@ -53,7 +85,7 @@ def taken_up(calculation: Calculation, left: Mapping[str, Any] | None) -> Calcul
     calculation
         The question.
     left
-        What that run had noted (:func:`under_way`), with its ``seconds``; None where there was none.
+        What that run had noted (:class:`Notes`), with its ``seconds``; None where there was none.
     """
     if left is None:
         return calculation
@@ -68,7 +100,7 @@ def taken_up(calculation: Calculation, left: Mapping[str, Any] | None) -> Calcul
         return calculation
     if before.parts < calculation.past.parts:
         return calculation
-    cell = _cell(calculation, before, directory) if calculation.task in RELAXATIONS else None
+    cell = last_cell_of(calculation, before, directory)
     past = before.model_copy(
         update={
             "parts": before.parts + 1,
@@ -81,13 +113,3 @@ def taken_up(calculation: Calculation, left: Mapping[str, Any] | None) -> Calcul
     what = "its last cell" if cell is not None else "the beginning"
     LOG.info("a run in %s came to no end after %.3g core-hours; going on from %s", directory, hours, what)
     return replace(calculation, past=past)
-
-
-def _cell(calculation: Calculation, before: Past, directory: Path) -> Crystal | None:
-    from hibana.vasp.remains import last_cell
-
-    try:
-        return last_cell(directory, before.crystal or calculation.crystal)
-    except (HibanaError, OSError, ValueError) as error:
-        LOG.info("the cell in %s is not used: %s", directory, error)
-        return None

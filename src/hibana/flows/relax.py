@@ -9,11 +9,12 @@ from jobflow import Response, job
 from hibana.documents.crystal import Crystal
 from hibana.documents.spec import Prior
 from hibana.documents.task import is_settled, not_settled
-from hibana.flows.attempt import RELAXATION, Calculation
+from hibana.flows.attempt import Calculation
 from hibana.flows.calculation import ALWAYS_RUN, goes_on, job_name
 from hibana.flows.cutoffs import common_cutoff
 from hibana.flows.execution import carry_out, protocol_of
 from hibana.flows.messages import Answer, Material, Past, Series
+from hibana.flows.parts import RELAXATION
 from hibana.flows.resources import sized
 
 

@@ -40,7 +40,7 @@ SUSPECT_BEATS = 1.5
 
 LOG = logging.getLogger(__name__)
 
-Case = Literal["launch lost", "state behind", "lock", "half-added workflow", "claim", "not mended"]
+Case = Literal["launch lost", "state behind", "lock", "half-added workflow", "withdrawal", "claim", "not mended"]
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,7 @@ def _mendings(launchpad: HibanaLaunchPad, report: RecoverReport) -> list[Mending
     """A line for each thing of a report."""
     cases: list[tuple[Case, list[int], str]] = [
         ("half-added workflow", report.removed, "the process that added it is gone; it was removed"),
+        ("withdrawal", report.withdrawn, "it was cut short; the workflow is removed unless it has begun"),
         ("lock", report.unlocked, "the process that held the workflow's lock is gone, or the lock is old"),
         ("launch lost", report.rerun, "its process is gone"),
         ("state behind", report.refreshed, "its state was not that of its launches"),

@@ -1,4 +1,4 @@
-"""Mending what killed launchers leave behind.
+"""Mending what killed launchers, and killed withdrawals, leave behind.
 
 Safe while others run, and safe to be done by several at once: whoever marks a launch as given up first counts, and workflows
 are changed under their lock.
@@ -22,6 +22,7 @@ from hibana.launch.insertion import remove_half_added
 from hibana.launch.locks import Lock, aware
 from hibana.launch.mending import ACTIVE, RECOVERED, lags, mend
 from hibana.launch.patient import Document
+from hibana.launch.withdrawal import cut_short, finish_withdrawal
 from hibana.store.claims import Claims
 from hibana.store.owner import Owner
 from hibana.store.patience import patiently
@@ -53,6 +54,8 @@ class RecoverReport:
         One firework of each workflow whose lock was left by a process that is gone.
     removed
         First firework of each workflow that was never completely added.
+    withdrawn
+        First firework of each workflow whose withdrawal was cut short; it is gone now, or goes on if it had begun.
     failed
         First firework of each workflow that could not be mended here, for instance because it needs a package that this machine
         lacks; the log says why.
@@ -66,6 +69,7 @@ class RecoverReport:
     refreshed: list[int] = field(default_factory=list)
     unlocked: list[int] = field(default_factory=list)
     removed: list[int] = field(default_factory=list)
+    withdrawn: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
     ghosts: int = 0
     reasons: dict[int, str] = field(default_factory=dict, compare=False)
@@ -100,6 +104,9 @@ def recover(launchpad: HibanaLaunchPad, *, stale_after: float = RUN_EXPIRATION_S
     """
     report = RecoverReport()
     report.removed += remove_half_added(launchpad, stale_after)
+    for workflow in cut_short(launchpad):
+        finish_withdrawal(launchpad, workflow)
+        report.withdrawn.append(min(workflow["nodes"]))
     _break_locks(launchpad, report)
     silent_for = patiently(lambda: silence_now(launchpad.db))
     give_up(launchpad, report, partial(why_lost, silent_for, stale_after), stale_after)
@@ -121,6 +128,7 @@ def survey(launchpad: HibanaLaunchPad, judge: Judge, *, stale_after: float = RUN
         As for :func:`recover`.
     """
     report = RecoverReport(removed=_half_added(launchpad, stale_after))
+    report.withdrawn += [min(workflow["nodes"]) for workflow in cut_short(launchpad)]
     for workflow in launchpad.p_workflows.all({"locked": {"$exists": True}}):
         locked = workflow["locked"]
         if isinstance(locked, Mapping) and launchpad.locks.is_breakable(locked):

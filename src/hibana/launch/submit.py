@@ -19,13 +19,13 @@ from hibana.flows.branches import VACANCIES, branches_of
 from hibana.flows.errors import IMPOSSIBLE_BRANCHES
 from hibana.flows.messages import Series, series_of
 from hibana.flows.registry import FlowKind, find_flow
-from hibana.launch.adding import Order, add_once, find_submitted, prepare
+from hibana.launch.adding import SUBMISSION, Order, add_once, find_submitted, prepare
 from hibana.launch.errors import NOTHING_TO_SUBMIT, UNKNOWN_CALCULATOR
 from hibana.launch.potentials import Potentials
 from hibana.protocol.protocol import load_protocol
 from hibana.store.patience import patiently
 from hibana.store.store import Store
-from hibana.structures.errors import NO_STRUCTURE, READER_DIED
+from hibana.structures.errors import EMPTY_FOLDER, NO_STRUCTURE, READER_DIED
 from hibana.structures.identity import is_same_crystal, make_candidate
 from hibana.structures.parallel import work
 from hibana.structures.reading import ReadStructure, iterate_structures, structure_files, structure_format
@@ -177,6 +177,16 @@ def keys_of_submission(material_id: str, asked: Submission) -> dict[str, str]:
     return {"$gte": key, "$lt": key + chr(ord("|") + 1)}
 
 
+def forget_without_workflow(store: Store, launchpad: LaunchPad, material_id: str, submission: Submission) -> None:
+    """Remove the note of a submission from a candidate if no workflow of it is there; one that is being added renews the note."""
+    candidate = store.candidate(material_id)
+    noted = () if candidate is None else candidate.submissions
+    note = next((item for item in noted if item.question() == submission.question()), None)
+    workflow = {f"metadata.{SUBMISSION}": keys_of_submission(material_id, submission)}
+    if note is not None and patiently(lambda: launchpad.workflows.find_one(workflow, {"_id": 1})) is None:
+        store.forget_submission(material_id, note)
+
+
 def energies_key(energies: EnergyTable) -> str:
     """What the key of a workflow with a table of energies ends with."""
     return f"energies:{sha256(energies.model_dump_json().encode()).hexdigest()[:12]}"
@@ -261,14 +271,20 @@ def _died(read: ReadStructure) -> HibanaError:
 
 
 def _readable(path: Path, report: SubmitReport) -> Iterator[ReadStructure]:
-    inside = structure_files(path) if path.is_dir() else []
-    for file in inside or [path]:
+    """Structures of a file or folder; what cannot be read goes into the report."""
+    is_folder, is_empty = path.is_dir(), True
+    for file in structure_files(path) if is_folder else [path]:
         try:
-            yield from iterate_structures(file)
+            for read in iterate_structures(file):
+                is_empty = False
+                yield read
         except HibanaError as error:
-            if inside and error.kind == NO_STRUCTURE and structure_format(file) == "json":
+            if is_folder and error.kind == NO_STRUCTURE and structure_format(file) == "json":
                 continue
+            is_empty = False
             report.refused.append(Refused(str(file), error))
+    if is_folder and is_empty:
+        report.refused.append(Refused(str(path), EMPTY_FOLDER.error("none of its files holds a structure", where=path)))
 
 
 def _batches(candidates: Iterable[CandidateDoc], store: Store) -> Iterator[dict[str, CandidateDoc]]:
@@ -310,8 +326,10 @@ def _submit_batch(
     orders = {key: asked.order(batch[material_id]) for key, material_id in keys.items() if key not in there}
     tried.update(orders)
     there |= add_once(launchpad, orders)
-    store.record_submissions(batch, submission)  # again: a withdrawal may have come between
     store.attach_workflows(submission, {material_id: there[key].root_ids for key, material_id in keys.items()})
+    left = launchpad.workflows.find({f"metadata.{SUBMISSION}": {"$in": list(keys)}}, {f"metadata.{SUBMISSION}": 1})
+    for key in set(keys).difference(item["metadata"][SUBMISSION] for item in left):  # a withdrawal came between
+        forget_without_workflow(store, launchpad, keys[key], submission)
     for key, material_id in keys.items():
         candidate = batch[material_id]
         listed = Listed(material_id, candidate.formula, candidate.sources)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hibana.documents.candidate import CandidateDoc, Submission
 from hibana.documents.properties import PropertyDoc, RelaxationDoc
 from hibana.flows.branches import BRANCHES, branches_of, step_of
-from hibana.launch.errors import NO_SUCH_MATERIAL
 from hibana.launch.job_states import JobState, jobs_of
+from hibana.launch.naming import find_materials
 from hibana.launch.taxonomy import advice, cause_of_run
 from hibana.properties.registry import properties_of
-from hibana.store.queries import parse_filter
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -108,62 +105,6 @@ def why(store: Store, launchpad: LaunchPad, material: str) -> list[Explanation]:
     """
     candidates = [store.candidate(material_id) for material_id in find_materials(store, material)]
     return [_explain(store, launchpad, candidate) for candidate in candidates if candidate is not None]
-
-
-def find_materials(store: Store, material: str) -> list[str]:
-    """The identities of the candidates of a name.
-
-    Parameters
-    ----------
-    store
-        The store.
-    material
-        A material_id, a reduced formula, or what a candidate was read from: a source as it is noted, or the name of its file,
-        with or without folder and ending. A file in another folder is another file.
-
-    Raises
-    ------
-    HibanaError
-        HIB-114 if there is no such candidate.
-    """
-    queries: list[dict[str, Any]] = [{"_id": material}, {"formula": material}, {"sources": material}]
-    for query in queries:
-        if found := [item["material_id"] for item in store.query("candidates", query, ("material_id",), by_key=True)]:
-            return found
-    if found := list(_read_from(store, Path(material))):
-        return found
-    raise NO_SUCH_MATERIAL.error(f"{material!r} is no material_id, no reduced formula and no file that was submitted")
-
-
-def _read_from(store: Store, path: Path) -> Iterator[str]:
-    """The identities of candidates that were read from a file; of two paths one may be the end of the other."""
-    if not path.name:
-        return
-    pattern = re.compile(rf"(^|/){re.escape(path.name)}(\.[A-Za-z.]+)?([^\w./-]|$)")
-    asked = path.parent.parts
-    for item in store.query("candidates", {"sources": {"$regex": pattern.pattern}}, ("material_id", "sources"), by_key=True):
-        matches = [(source, pattern.search(source)) for source in item["sources"]]
-        folders = [Path(source[: match.start()]).parts for source, match in matches if match]
-        if any(not asked or not parts or _is_end(asked, parts) or _is_end(parts, asked) for parts in folders):
-            yield item["material_id"]
-
-
-def _is_end(short: Sequence[str], long: Sequence[str]) -> bool:
-    return tuple(long[-len(short) :]) == tuple(short)
-
-
-def chosen_materials(store: Store, named: Sequence[str], where: str | None = None) -> list[str]:
-    """The identities of candidates that are named, and of those that match a MongoDB filter (JSON), each once.
-
-    Raises
-    ------
-    HibanaError
-        HIB-114 if there is no candidate of a name, HIB-078 if the filter cannot be used.
-    """
-    found = [material_id for name in named for material_id in find_materials(store, name)]
-    if where is not None:
-        found += [item["material_id"] for item in store.query("candidates", parse_filter(where), ("material_id",), by_key=True)]
-    return list(dict.fromkeys(found))
 
 
 def _explain(store: Store, launchpad: LaunchPad, candidate: CandidateDoc) -> Explanation:

@@ -1,37 +1,31 @@
 """Taking submissions back that nothing has come of yet.
 
-A submission is a workflow, its fireworks, and a note with the candidate. They go in this order: the fireworks that a launcher
-could take, now or when a submission under way makes the first of them ready, are paused, on the condition that they have not
-been taken; if none has been taken meanwhile the workflow is deleted, then the fireworks, then the note. Killed at any point it
-leaves nothing that a launcher would take, and what is left is found by the note the next time.
+A submission is a workflow, its fireworks, and a note with the candidate. They go in this order
+(:mod:`hibana.launch.withdrawal`), and the note only as it was read before no workflow was found: a submission of the same
+question may be adding one. What is left by a killed withdrawal is finished by the next one, by the next submission of the same
+question, and by the launchers' look for what killed processes leave.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from hibana.documents.candidate import CandidateDoc, Submission
-from hibana.launch.adding import SUBMISSION, roots_of
+from hibana.launch.adding import SUBMISSION
 from hibana.launch.counters import Counters
 from hibana.launch.patient import Document, PatientCollection
 from hibana.launch.sources import JOBS, SOURCES
-from hibana.launch.submit import keys_of_submission
+from hibana.launch.submit import forget_without_workflow, keys_of_submission
+from hibana.launch.withdrawal import WORKFLOW_FIELDS, fireworks_of, is_marked, is_taken, remove_orphans, take_back
 from hibana.store.patience import patiently
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
 
     from hibana.store.store import Store
-
-MARK = "withdrawing"
-"""Field of a firework that was paused to be withdrawn."""
-
-UNTOUCHED = ("READY", "WAITING", "PAUSED", "DEFUSED", "ARCHIVED")
-"""States of fireworks that have not been taken, if they have no launch either."""
 
 Fate = Literal["withdrawn", "begun", "ended"]
 
@@ -69,7 +63,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """What became, or would become, of one submission."""
+    """What became, or would become, of one submission; where it has several workflows, of one of them."""
 
     material_id: str
     formula: str
@@ -118,8 +112,8 @@ def withdraw(
 ) -> WithdrawReport:
     """Take back the submissions of materials that nothing has come of yet.
 
-    A submission of which a run has started, waits in a queue or has ended is left as it is. It may be killed at any point and
-    called again, and called while launchers run, but not while the same materials are submitted. The candidates stay.
+    A workflow of which a run has started, waits in a queue or has ended is left as it is. It may be killed at any point and
+    called again, and called while launchers run and while the same materials are submitted. The candidates stay.
 
     Parameters
     ----------
@@ -136,7 +130,7 @@ def withdraw(
     work = _Withdrawal(store, launchpad, dry_run)
     for candidate in _candidates(store, material_ids):
         meant = [submission for submission in candidate.submissions if choice.includes(submission)]
-        report.submissions += [work.of(_Case(candidate, submission)) for submission in meant]
+        report.submissions += [item for submission in meant for item in work.of(_Case(candidate, submission))]
         if not meant:
             report.unsubmitted.append(candidate.material_id)
     patiently(lambda: Counters(store.database, SOURCES).look_again(JOBS.name, work.removed))
@@ -158,14 +152,20 @@ class _Case:
     submission: Submission
 
     @property
-    def question(self) -> Document:
-        """The fields that tell it from the candidate's others."""
-        return self.submission.model_dump(include={"flow", "protocol", "protocol_version", "calculator"})
-
-    @property
     def key(self) -> Document:
         """Matches the keys of its workflows."""
         return keys_of_submission(self.candidate.material_id, self.submission)
+
+    def as_reported(self, fate: Fate, fireworks: Sequence[Mapping[str, Any]]) -> Withdrawn:
+        """What became of a workflow with these fireworks, as they were before."""
+        return Withdrawn(
+            material_id=self.candidate.material_id,
+            formula=self.candidate.formula,
+            **self.submission.question(),
+            fate=fate,
+            jobs=len(fireworks),
+            states=dict(sorted(Counter(firework["state"] for firework in fireworks).items())),
+        )
 
 
 class _Withdrawal:
@@ -173,60 +173,41 @@ class _Withdrawal:
 
     def __init__(self, store: Store, launchpad: LaunchPad, dry_run: bool) -> None:
         self.store = store
+        self.launchpad = launchpad
         self.dry_run = dry_run
         self.removed: list[int] = []
-        self.workflows = PatientCollection(launchpad.workflows)
-        self.fireworks = PatientCollection(launchpad.fireworks)
 
-    def of(self, case: _Case) -> Withdrawn:
+    def of(self, case: _Case) -> list[Withdrawn]:
         """Withdraw one submission, or say what would become of it."""
-        workflows = self.workflows.all({f"metadata.{SUBMISSION}": case.key}, {"nodes": 1, "parent_links": 1})
-        nodes = [node for workflow in workflows for node in workflow["nodes"]]
-        fireworks = self._fireworks(nodes)
-        fate = self._fate(fireworks, case)
+        workflows = PatientCollection(self.launchpad.workflows).all({f"metadata.{SUBMISSION}": case.key}, WORKFLOW_FIELDS)
+        found = [self._of_workflow(workflow, case) for workflow in workflows]
+        if not found:
+            found = [case.as_reported("ended" if self._has_ended(case) else "withdrawn", ())]
         if not self.dry_run:
-            if fate == "withdrawn":
-                self._change(nodes, {"state": "READY"}, {"state": "PAUSED", MARK: True})
-                roots = [root for workflow in workflows for root in roots_of(workflow)]
-                self._change(roots, {"state": "WAITING"}, {"state": "PAUSED", MARK: True})
-                fate = self._fate(self._fireworks(nodes), case)
-            if fate == "withdrawn":
-                self._remove([workflow["_id"] for workflow in workflows], nodes, case)
-            else:  # a launcher was faster, now or when an earlier withdrawal was cut short
-                self._change(nodes, {"state": "PAUSED", MARK: True}, {"state": "READY"})
-        states = Counter(firework["state"] for firework in fireworks)
-        return Withdrawn(
-            material_id=case.candidate.material_id,
-            formula=case.candidate.formula,
-            **case.question,
-            fate=fate,
-            jobs=len(nodes),
-            states=dict(sorted(states.items())),
-        )
+            self._sweep(case)
+            if all(item.fate == "withdrawn" for item in found):
+                forget_without_workflow(self.store, self.launchpad, case.candidate.material_id, case.submission)
+        return found
 
-    def _remove(self, workflow_ids: list[Any], nodes: list[int], case: _Case) -> None:
-        self.workflows.remove({"_id": {"$in": workflow_ids}})
-        self.fireworks.remove({"fw_id": {"$in": nodes}})
-        self.removed += nodes
-        # fireworks of no workflow, which a withdrawal or a submission that was cut short has left
-        self.fireworks.remove({f"spec.{SUBMISSION}": case.key, "state": {"$in": ["PAUSED", "WAITING"]}, "launches": []})
-        candidates = PatientCollection(self.store.database["candidates"])
-        candidates.change({"_id": case.candidate.material_id}, {"$pull": {"submissions": case.question}})
+    def _of_workflow(self, workflow: Document, case: _Case) -> Withdrawn:
+        fireworks = fireworks_of(self.launchpad, workflow)
+        # what somebody has begun to withdraw is finished: all who look must come to the same verdict
+        if self.dry_run or not any(map(is_marked, fireworks)):
+            fate: Fate = "begun" if any(map(is_taken, fireworks)) else "ended" if self._has_ended(case) else "withdrawn"
+            if self.dry_run or fate != "withdrawn":
+                return case.as_reported(fate, fireworks)
+        if not take_back(self.launchpad, workflow):  # a launcher was faster, now or when an earlier withdrawal was cut short
+            return case.as_reported("begun", fireworks)
+        self.removed += workflow["nodes"]
+        return case.as_reported("withdrawn", fireworks)
 
-    def _change(self, nodes: list[int], only: Document, fields: Document) -> None:
-        change: Document = {"$set": {**fields, "updated_on": datetime.now(UTC).isoformat()}}
-        if MARK not in fields:
-            change["$unset"] = {MARK: ""}
-        if nodes:
-            patiently(lambda: self.fireworks.collection.update_many({"fw_id": {"$in": nodes}, **only}, change))
+    def _sweep(self, case: _Case) -> None:
+        """Remove the fireworks of no workflow that killed processes have left of a submission."""
+        left = {f"spec.{SUBMISSION}": case.key, "state": {"$in": ["PAUSED", "WAITING"]}, "launches": []}
+        orphans = PatientCollection(self.launchpad.fireworks).all(left, {"fw_id": 1})
+        self.removed += remove_orphans(self.launchpad, [firework["fw_id"] for firework in orphans])
 
-    def _fireworks(self, nodes: list[int]) -> list[Document]:
-        fields = {"state": 1, "launches": 1, "archived_launches": 1}
-        return self.fireworks.all({"fw_id": {"$in": nodes}}, fields) if nodes else []
-
-    def _fate(self, fireworks: list[Document], case: _Case) -> Fate:
-        if any(item["state"] not in UNTOUCHED or item.get("launches") or item.get("archived_launches") for item in fireworks):
-            return "begun"
+    def _has_ended(self, case: _Case) -> bool:
+        question = case.submission.question()
         outcomes = self.store.outcomes(case.candidate.material_id)
-        ended = any(all(outcome[name] == value for name, value in case.question.items()) for outcome in outcomes)
-        return "ended" if ended else "withdrawn"
+        return any(all(outcome[name] == value for name, value in question.items()) for outcome in outcomes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import gridfs
@@ -9,10 +10,13 @@ import numpy as np
 from gridfs.errors import FileExists, NoFile
 from numpy.typing import NDArray
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from hibana.documents.arrays import ArrayRef, PackedArray, unpack
 from hibana.store.errors import NO_ARRAY
+
+DUPLICATE_KEY = 11000
+"""MongoDB's code of a document that is there already."""
 
 LARGEST_DOCUMENT = 12 * 1024 * 1024
 """Bytes above which an array goes to GridFS; MongoDB's limit of a document is 16 MB."""
@@ -25,20 +29,18 @@ class Arrays:
         self.collection = database["arrays"]
         self.files = gridfs.GridFS(database, "arrays")
 
-    def put(self, packed: PackedArray) -> None:
-        """Store an array; one that is there already is not written again."""
-        key = packed.ref.sha256
-        if self.collection.find_one({"_id": key}, {"_id": 1}) is not None:
+    def put(self, arrays: Iterable[PackedArray]) -> None:
+        """Store arrays; those that are there already are not written again. One question to the database, and one command."""
+        packed = {item.ref.sha256: item for item in arrays}
+        there = {found["_id"] for found in self.collection.find({"_id": {"$in": list(packed)}}, {"_id": 1})} if packed else set()
+        documents = [self._document(item) for key, item in packed.items() if key not in there]
+        if not documents:
             return
-        document: dict[str, Any] = {"_id": key, "dtype": packed.ref.dtype, "shape": list(packed.ref.shape)}
-        if len(packed.data) > LARGEST_DOCUMENT:
-            self._put_file(key, packed.data)
-        else:
-            document["data"] = packed.data
         try:
-            self.collection.insert_one(document)
-        except DuplicateKeyError:
-            return
+            self.collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
+                raise
 
     def get(self, ref: ArrayRef) -> NDArray[np.generic]:
         """The array a reference names.
@@ -60,6 +62,15 @@ class Arrays:
             except NoFile as error:
                 raise NO_ARRAY.error(f"the file of array {ref.sha256[:12]} is missing") from error
         return unpack(PackedArray(ref, bytes(data)))
+
+    def _document(self, packed: PackedArray) -> dict[str, Any]:
+        """The document of an array; the bytes of a large one go to a file."""
+        document = {"_id": packed.ref.sha256, "dtype": packed.ref.dtype, "shape": list(packed.ref.shape)}
+        if len(packed.data) > LARGEST_DOCUMENT:
+            self._put_file(packed.ref.sha256, packed.data)
+        else:
+            document["data"] = packed.data
+        return document
 
     def _put_file(self, key: str, data: bytes) -> None:
         try:

@@ -19,7 +19,7 @@ from hibana.documents.arrays import ArrayRef, PackedArray
 from hibana.documents.candidate import CandidateDoc, Submission
 from hibana.documents.properties import PropertyDoc
 from hibana.documents.task import TaskDoc
-from hibana.store.arrays import Arrays
+from hibana.store.arrays import DUPLICATE_KEY, Arrays
 from hibana.store.claims import ANSWERS, LEASE_SECONDS, Claim, Claims
 from hibana.store.indexes import create_indexes
 from hibana.store.owner import Owner
@@ -27,9 +27,6 @@ from hibana.store.patience import begun_patiently, patiently
 from hibana.store.queries import find
 
 P = TypeVar("P", bound=PropertyDoc)
-
-DUPLICATE_KEY = 11000
-"""MongoDB's code of a document that is there already."""
 
 
 class Store:
@@ -100,15 +97,32 @@ class Store:
         Who was killed after it is found by the missing workflow: the next submission of the same question adds it, and calls
         :meth:`attach_workflows`.
         """
-        new = {"submissions": {"$not": {"$elemMatch": _same_question(submission)}}}
-        push = {"$push": {"submissions": _dump(submission)}}
-        self._bulk("candidates", [UpdateOne({"_id": material_id, **new}, push) for material_id in material_ids])
+        self._note(submission, dict.fromkeys(material_ids, ()))
 
     def attach_workflows(self, submission: Submission, fw_ids: Mapping[str, Sequence[int]]) -> None:
-        """Note the FireWorks ids of the workflows that were added for a submission, by material."""
-        asked = {"submissions": {"$elemMatch": _same_question(submission)}}
+        """Note the FireWorks ids of the workflows that were added for a submission, by material.
+
+        The ids are written into the note that is there, and only then is one made where there is none: who has read the note
+        before and removes it (:meth:`forget_submission`) comes too early or finds another.
+        """
+        asked = {"submissions": {"$elemMatch": submission.question()}}
         changes = [
             UpdateOne({"_id": material_id, **asked}, {"$set": {"submissions.$.fw_ids": list(ids)}})
+            for material_id, ids in fw_ids.items()
+        ]
+        self._bulk("candidates", changes)
+        self._note(submission, fw_ids)
+
+    def forget_submission(self, material_id: str, submission: Submission) -> None:
+        """Remove the note of a submission from a candidate, if it is still as it was read."""
+        change = {"$pull": {"submissions": _dump(submission)}}
+        candidates = self._writable("candidates")
+        patiently(lambda: candidates.update_one({"_id": material_id}, change))
+
+    def _note(self, submission: Submission, fw_ids: Mapping[str, Sequence[int]]) -> None:
+        new, note = {"submissions": {"$not": {"$elemMatch": submission.question()}}}, _dump(submission)
+        changes = [
+            UpdateOne({"_id": material_id, **new}, {"$push": {"submissions": {**note, "fw_ids": list(ids)}}})
             for material_id, ids in fw_ids.items()
         ]
         self._bulk("candidates", changes)
@@ -166,8 +180,7 @@ class Store:
         if missing := [name for name, ref in doc.arrays.items() if name not in arrays or arrays[name].ref != ref]:
             raise ValueError(f"the document refers to arrays that were not given: {', '.join(missing)}")
         self.ensure_indexes()
-        for packed in arrays.values():
-            patiently(lambda packed=packed: self.arrays.put(packed))  # type: ignore[misc]
+        patiently(lambda: self.arrays.put(arrays.values()))
         return patiently(lambda: self.claims.commit(claim, _dump(doc)))
 
     def task(self, address: str, *, any_status: bool = False) -> TaskDoc | None:
@@ -225,8 +238,7 @@ class Store:
         about = (doc.material_id, f"{doc.protocol}@{doc.protocol_version}", doc.calculator)
         key = "|".join((*about, doc.part) if doc.part else about)
         collection = self._writable(doc.collection)
-        for packed in (arrays or {}).values():
-            patiently(lambda packed=packed: self.arrays.put(packed))  # type: ignore[misc]
+        patiently(lambda: self.arrays.put((arrays or {}).values()))
         patiently(lambda: collection.replace_one({"_id": key}, {**_dump(doc), "_id": key}, upsert=True))
 
     def properties(self, kind: type[P], query: Mapping[str, Any] | None = None) -> Iterator[P]:
@@ -316,12 +328,3 @@ def _dump(doc: CandidateDoc | Submission | TaskDoc | PropertyDoc) -> dict[str, A
 def _bare(found: Mapping[str, Any]) -> dict[str, Any]:
     """A stored document without the store's own fields."""
     return {key: value for key, value in found.items() if key not in ("_id", "token")}
-
-
-def _same_question(submission: Submission) -> dict[str, Any]:
-    return {
-        "flow": submission.flow,
-        "protocol": submission.protocol,
-        "protocol_version": submission.protocol_version,
-        "calculator": submission.calculator,
-    }

@@ -11,7 +11,9 @@ DISORDERED = declare(
 OVERLAPPING = declare(12, "overlapping atoms", "Check the coordinates, the lattice and the symmetry operations of the file.")
 UNREADABLE = declare(13, "unreadable structure file", "Give a CIF, a POSCAR/CONTCAR, JSON or JSON lines with structures.")
 EMPTY_FOLDER = declare(
-    14, "no structure file in the folder", "Name a folder with *.cif, POSCAR*, CONTCAR*, *.vasp, *.json or *.jsonl files."
+    14,
+    "no structure file in the folder",
+    "Name a folder with *.cif, POSCAR*, CONTCAR*, *.vasp, *.poscar, *.json or *.jsonl files, each also with .gz.",
 )
 NOT_AN_ELEMENT = declare(15, "site without a chemical element", "Replace dummy species and unknown symbols by elements.")
 NOT_FOUND = declare(16, "no such file or folder", "Check the path.")

@@ -172,7 +172,8 @@ def screen(
     Raises
     ------
     HibanaError
-        HIB-016 if a path does not exist. Whatever is wrong with an input stands in its row.
+        HIB-014 for a folder in which nothing has a name that is read, HIB-016 if a path does not exist. Whatever is wrong with
+        an input stands in its row.
     """
     check_paths(paths)
     workers = workers or len(os.sched_getaffinity(0))

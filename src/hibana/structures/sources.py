@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from hibana.core.errors import HibanaError
-from hibana.structures.errors import BROKEN_ARCHIVE, NO_STRUCTURE, NOT_FOUND, UNREADABLE
+from hibana.structures.errors import BROKEN_ARCHIVE, EMPTY_FOLDER, NO_STRUCTURE, NOT_FOUND, UNREADABLE
 from hibana.structures.reading import structure_format
 
 STANDARD_INPUT = Path("-")
@@ -67,16 +67,20 @@ class Piece:
 
 
 def check_paths(paths: Sequence[Path]) -> None:
-    """Refuse paths that do not exist before anything is read.
+    """Refuse paths that do not exist, and folders in which nothing has a name that is read, before anything is read.
 
     Raises
     ------
     HibanaError
-        HIB-016.
+        HIB-014 or HIB-016.
     """
     for path in paths:
-        if path != STANDARD_INPUT and not path.exists():
+        if path == STANDARD_INPUT:
+            continue
+        if not path.exists():
             raise NOT_FOUND.error(f"{path} does not exist", where=path)
+        if path.is_dir() and not any(structure_format(file) or _is_archive(file) for file in _files(path, None)):
+            raise EMPTY_FOLDER.error("nor is there one in a folder below, nor a zip or tar archive", where=path)
 
 
 def total_weight(paths: Sequence[Path], without: Path | None = None) -> int | None:
@@ -116,9 +120,12 @@ def _guarded(file: Path) -> Iterator[Piece]:
     try:
         yield from _of_file(file)
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, RuntimeError) as error:
-        is_archive = file.name.endswith((ZIP, *TAR))
-        kind = BROKEN_ARCHIVE if is_archive else UNREADABLE
+        kind = BROKEN_ARCHIVE if _is_archive(file) else UNREADABLE
         yield Piece(str(file), "broken", error=kind.error(f"it cannot be read on: {error}", where=file))
+
+
+def _is_archive(file: Path) -> bool:
+    return file.name.lower().endswith((ZIP, *TAR))
 
 
 def _of_file(file: Path) -> Iterator[Piece]:

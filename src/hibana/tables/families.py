@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hibana.core.errors import HibanaError
-from hibana.documents.candidate import latest_labels
+from hibana.documents.candidate import latest_families
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -54,7 +54,8 @@ def with_families(store: Store, candidates: Iterable[dict[str, Any]]) -> Iterato
     """Candidates, each with its ``family``: one label for all that share one.
 
     Screenings of different crystals may name a family differently, by the smallest key that each has seen. A crystal that was in
-    several has all their labels and makes one family of them. Of labels by several versions of the rule the latest count.
+    several has all their labels and makes one family of them. Of labels by several versions of the rule the latest count; what
+    two versions call by one name are two families, of which that of another version than this hibana's is told by ``@`` and it.
 
     Parameters
     ----------
@@ -65,10 +66,10 @@ def with_families(store: Store, candidates: Iterable[dict[str, Any]]) -> Iterato
     """
     links = Links()
     for found in store.query("candidates", {"families.1": {"$exists": True}}, ("families",)):
-        links.join(_latest(found))
+        links.join(_names(found))
     for candidate in candidates:
-        labels = _latest(candidate)
-        yield {**candidate, "family": links.first(labels[0]) if labels else None}
+        names = _names(candidate)
+        yield {**candidate, "family": links.first(names[0]) if names else None}
 
 
 class Links:
@@ -89,8 +90,12 @@ class Links:
         self._above |= dict.fromkeys(tops[1:], tops[0]) if tops else {}
 
 
-def _latest(candidate: Mapping[str, Any]) -> tuple[str, ...]:
-    return latest_labels([(family["label"], family["rule"]) for family in candidate.get("families", ())])
+def _names(candidate: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the families of a candidate by the latest version of the rule."""
+    from hibana.structures.matching import FAMILY_RULE
+
+    latest = latest_families((family["label"], family["rule"]) for family in candidate.get("families", ()))
+    return tuple(label if rule == FAMILY_RULE else f"{label}@{rule}" for label, rule in latest)
 
 
 def _packed(structure: Structure) -> Packed | None:
