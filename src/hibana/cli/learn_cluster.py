@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import SplitsOption, learn_app
+from hibana.cli.learn import FileOption, FolderOption, SplitsOption, learn_app
 from hibana.cli.learn_regress import CacheOption, ColumnsOption, SourcesOption, WorkersOption
 
 METHODS = ("ward", "average")
@@ -22,9 +22,7 @@ SHOWN = 4
 def cluster(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
     target: Annotated[str, typer.Option("--target", "-t", help="Column that the clustering depends on.")],
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
-    ],
+    folder: FolderOption,
     against: Annotated[
         str,
         typer.Option("--against", "-a", help="Column that the target is judged against, e.g. the gap for a dielectric constant."),
@@ -124,7 +122,7 @@ def cluster(
 def place(
     groups: Annotated[Path, typer.Argument(help="Folder that hibana learn cluster wrote.")],
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
-    file: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="CSV file to write.")],
+    file: FileOption,
     features: SourcesOption = None,
     column: ColumnsOption = None,
     cache: CacheOption = None,

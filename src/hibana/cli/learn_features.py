@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import learn_app
+from hibana.cli.learn import FolderOption, learn_app
 
 if TYPE_CHECKING:
     from hibana.learn.dataset import Dataset
@@ -21,9 +21,7 @@ SETS = ("composition", "elements", "structure", "site")
 @learn_app.command()
 def features(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
-    ],
+    folder: FolderOption,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", help=f"{', '.join(SETS)}; may be repeated. Default: composition and structure."),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import learn_app
+from hibana.cli.learn import FolderOption, learn_app
 
 REDUCTIONS = ("lowest", "median", "highest")
 """What may stand for a formula with several rows, here as well so that help needs no pandas."""
@@ -22,9 +22,7 @@ def generate(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
     target: Annotated[str, typer.Option("--target", "-t", help="Column whose value is wanted.")],
     value: Annotated[float, typer.Option("--value", "-V", help="The wanted value, in the column's unit.")],
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
-    ],
+    folder: FolderOption,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="Formulas wanted.")] = 20,
     several: Annotated[
         str, typer.Option("--several", help=f"What stands for a formula with several rows: {', '.join(REDUCTIONS)}.")

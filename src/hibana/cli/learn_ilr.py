@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import SplitsOption, learn_app
+from hibana.cli.learn import FolderOption, SplitsOption, learn_app
 
 
 @learn_app.command()
@@ -22,9 +22,7 @@ def ilr(
         list[str],
         typer.Option("--category", "-k", help="Column with true and false, 0 and 1, or texts, or a..b; may be repeated."),
     ],
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
-    ],
+    folder: FolderOption,
     size: Annotated[
         str | None, typer.Option("--size", help="Column to extrapolate along as well, e.g. the number of atoms.")
     ] = None,

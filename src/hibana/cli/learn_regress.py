@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import SplitsOption, learn_app
+from hibana.cli.learn import FileOption, FolderOption, SplitsOption, learn_app
 
 FAMILIES = ("random_forest", "gradient_boosting")
 """Names of the families of models, here as well so that help needs no scikit-learn."""
@@ -34,9 +34,7 @@ WorkersOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Process
 def regress(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
     target: Annotated[str, typer.Option("--target", "-t", help="Column to predict.")],
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
-    ],
+    folder: FolderOption,
     features: SourcesOption = None,
     column: ColumnsOption = None,
     group: Annotated[
@@ -113,7 +111,7 @@ def regress(
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a model that hibana learn regress wrote, e.g. eps/random_forest.")],
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
-    file: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="CSV file to write.")],
+    file: FileOption,
     features: SourcesOption = None,
     column: ColumnsOption = None,
     cache: CacheOption = None,

@@ -24,7 +24,7 @@ from hibana.cli.goals import (
     TreesOption,
     read_rule,
 )
-from hibana.cli.learn import learn_app
+from hibana.cli.learn import FolderOption, learn_app
 from hibana.cli.learn_regress import CacheOption, ColumnsOption, WorkersOption
 
 SourcesOption = Annotated[
@@ -42,9 +42,7 @@ SourcesOption = Annotated[
 def simulate(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
     target: TargetOption,
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
-    ],
+    folder: FolderOption,
     above: AboveOption = None,
     below: BelowOption = None,
     between: BetweenOption = None,

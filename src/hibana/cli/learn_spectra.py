@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import learn_app
+from hibana.cli.learn import FolderOption, learn_app
 
 SIZES = ("small", "full")
 """Names of the sizes of networks, here as well so that help needs no torch."""
@@ -18,9 +18,7 @@ SIZES = ("small", "full")
 @learn_app.command()
 def spectra(
     table: Annotated[Path, typer.Argument(help="Parquet or CSV file, or the folder of an export.")],
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
-    ],
+    folder: FolderOption,
     target: Annotated[
         str, typer.Option("--target", "-t", help="Column with spectra, part of its name, or what numbered columns begin with.")
     ] = "absorption",

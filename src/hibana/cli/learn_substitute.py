@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hibana.cli.console import JsonOption, errors, output, print_json
-from hibana.cli.learn import learn_app
+from hibana.cli.learn import FolderOption, learn_app
 
 
 @learn_app.command()
@@ -17,9 +17,7 @@ def substitute(
         list[str], typer.Argument(help="Formulas, or CSV files with a column `formula` (generated.csv of hibana learn generate).")
     ],
     templates: Annotated[Path, typer.Option("--templates", "-T", help="Table with structures beside it: the known crystals.")],
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to; made where it is missing.")
-    ],
+    folder: FolderOption,
     each: Annotated[int, typer.Option("--each", "-n", min=1, help="Candidates wanted of each formula.")] = 1,
     sites: Annotated[int, typer.Option("--sites", min=2, help="Largest template.")] = 60,
     trees: Annotated[int, typer.Option("--trees", min=1, help="Rounds of boosting of the classifier.")] = 200,

@@ -212,24 +212,34 @@ def _folder(folder: Path, *, dry_run: bool) -> Iterator[tuple[Path, DecisionLog 
 
 
 def _write_candidates(store: Any, material_ids: Sequence[str], folder: Path, structures: bool) -> Path:
-    """Candidates as a table, with their crystals as they were submitted beside it where asked for."""
+    """Candidates as a table, with their crystals as they were submitted beside it where asked for.
+
+    Raises
+    ------
+    HibanaError
+        HIB-275 if they cannot be written.
+    """
     import csv
 
     from hibana.documents.crystal import Crystal
+    from hibana.learn.errors import UNWRITABLE_RESULTS
     from hibana.tables.structures_file import STRUCTURES_FILE, StructuresWriter
 
-    folder.mkdir(parents=True, exist_ok=True)
     path, names = folder / "candidates.csv", sorted(set(material_ids))
     fields = ("material_id", "formula", *(("crystal",) if structures else ()))
-    with path.open("w", encoding="utf-8", newline="") as text, StructuresWriter(folder / STRUCTURES_FILE) as crystals:
-        rows = csv.writer(text)
-        rows.writerow(("material_id", "reduced_formula"))
-        for begin in range(0, len(names), PAGE):
-            query = {"_id": {"$in": names[begin : begin + PAGE]}}
-            for found in store.query("candidates", query, fields):
-                rows.writerow((found["material_id"], found["formula"]))
-                if structures:
-                    crystals.write(found["material_id"], Crystal.model_validate(found["crystal"]))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as text, StructuresWriter(folder / STRUCTURES_FILE) as crystals:
+            rows = csv.writer(text)
+            rows.writerow(("material_id", "reduced_formula"))
+            for begin in range(0, len(names), PAGE):
+                query = {"_id": {"$in": names[begin : begin + PAGE]}}
+                for found in store.query("candidates", query, fields):
+                    rows.writerow((found["material_id"], found["formula"]))
+                    if structures:
+                        crystals.write(found["material_id"], Crystal.model_validate(found["crystal"]))
+    except OSError as error:
+        raise UNWRITABLE_RESULTS.error(error.strerror or str(error), where=folder) from error
     return path
 
 

@@ -79,6 +79,11 @@ UNFIT_AGAINST = declare(
     "the column to compare the target with cannot be used",
     "Choose a numeric column that varies, other than the target.",
 )
+UNWRITABLE_RESULTS = declare(
+    275,
+    "the results cannot be written",
+    "Choose another place with -o, or mend the permissions or the free space of this one.",
+)
 NO_SPECTRA = declare(
     277,
     "the table has no such spectra",

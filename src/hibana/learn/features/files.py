@@ -33,11 +33,6 @@ def write_features(table: FeatureTable, folder: Path) -> tuple[Path, Path]:
     -------
     tuple of Path
         The Parquet file and the dictionary.
-
-    Raises
-    ------
-    HibanaError
-        HIB-265 if the files cannot be written.
     """
     fields = [pa.field(ROW_ID, pa.string(), nullable=False)]
     fields += [
@@ -58,12 +53,9 @@ def write_features(table: FeatureTable, folder: Path) -> tuple[Path, Path]:
         "features": [entry.as_dict() for entry in table.features],
     }
     files = folder / TABLE_FILE, folder / DICTIONARY_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table(columns, schema=pa.schema(fields)), files[0], compression="zstd")
-        files[1].write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UNREADABLE_FEATURES.error(f"cannot be written: {error.strerror}", where=folder) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns, schema=pa.schema(fields)), files[0], compression="zstd")
+    files[1].write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return files
 
 
