@@ -314,25 +314,22 @@ def test_given_up_parts_are_a_failure_with_its_reason(lab):
     assert "got anywhere" in done.failure.message
 
 
-def test_a_code_that_dies_every_time_is_given_up_and_its_corrections_and_its_cost_are_kept(lab):
-    """Its job ends with an error the first time, to be run again; what was corrected is in the record of the second."""
+def test_a_code_that_dies_again_and_again_is_not_given_up(lab):
+    """Its job ends with the error each time: another node may bring it to its end."""
     lab.behave(fail={"relax": "half"}, say_first={"relax": BRMIX})
-    with pytest.raises(HibanaError, match="HIB-104"):
-        lab.ask(relaxation())
+    for _ in range(3):
+        with pytest.raises(HibanaError, match="HIB-104"):
+            lab.ask(relaxation())
     (claim,) = lab.store.query("claims", {})
     past = claim["part"]["past"]
-    assert (past["idle_parts"], [item["errors"] for item in past["corrections"]]) == (1, [["brmix"]])
-    assert past["longest"] == claim["part"]["seconds"] > 0
-    done = lab.ask(relaxation()).task
-    assert lab.runs() == 3
-    assert (done.status, done.failure.kind) == ("failed", "truncated")
-    assert "the code died in 2 parts" in done.failure.message
-    assert [item.errors for item in done.corrections] == [("brmix",)]
-    assert done.machine.core_hours > lab.context.cores * past["longest"] / 3600
-    assert lab.store.task(done.address) is None
+    assert past["idle_parts"] == 0
+    assert ["brmix"] in [item["errors"] for item in past["corrections"]]
+    assert claim["part"]["seconds"] > 0
+    assert past["core_hours"] > 0
     lab.behave()
-    again = lab.ask(relaxation()).task
-    assert (again.status, again.corrections) == ("converged", ())
+    done = lab.ask(relaxation()).task
+    assert done.status == "converged"
+    assert done.machine.core_hours > past["core_hours"]
 
 
 def test_a_code_that_died_once_keeps_its_corrections(lab):

@@ -156,8 +156,8 @@ def test_watching_goes_on_until_it_is_stopped(store, launchpad_file, noon):
         if seen == 2:
             break
     watching.send_signal(2)
-    watching.stdout.close()
-    assert watching.wait(timeout=120) == 0
+    watching.communicate(timeout=120)
+    assert watching.returncode == 0
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def work(here: Path, seconds: float) -> bool:
     return False
 
 
-def as_stopped(result):
+def as_stopped(result, _steps):
     """The ionic steps that were done."""
     return replace(result, steps=result.steps[: Paced.done], ionic_converged=False)
 

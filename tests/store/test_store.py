@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from pymongo import monitoring
+from pymongo.errors import AutoReconnect
 
 from hibana.core.errors import HibanaError
 from hibana.documents.arrays import PackedArray, pack
@@ -423,6 +424,22 @@ def test_large_arrays_go_to_gridfs(store, monkeypatch):
     assert "data" not in store.database["arrays"].find_one({})
     assert store.database["arrays.files"].count_documents({}) == 1
     np.testing.assert_array_equal(store.array(packed.ref), np.random.default_rng(1).random((40, 50)).astype("f4"))
+
+
+def test_what_a_killed_writer_left_of_a_large_array_is_not_taken_for_it(store, monkeypatch):
+    monkeypatch.setattr(arrays_module, "LARGEST_DOCUMENT", 1000)
+    packed = pack(np.random.default_rng(1).random((40, 50)))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store.database["arrays.files"]), "insert_one", interrupted)
+        with pytest.raises(AutoReconnect):
+            store.arrays.put([packed])
+    assert store.database["arrays.chunks"].count_documents({}) > 0
+    store.arrays.put([packed])
+    np.testing.assert_array_equal(store.array(packed.ref), np.random.default_rng(1).random((40, 50)).astype("f4"))
+
+
+def interrupted(self, *_args, **_options):
+    raise AutoReconnect("killed between the chunks and the file")
 
 
 def test_an_array_beyond_mongodbs_document_limit(store):

@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Structure
 
+from hibana.core.errors import HibanaError
 from hibana.structures.identity import make_candidate, structure_key
 from hibana.structures.intake import died
 from hibana.structures.parallel import work
 from hibana.structures.reading import ReadStructure, read_structures
 from hibana.structures.rules import NO_RULES, Rules, load_rules
 from hibana.structures.screened import summary_of, write_screening
-from hibana.structures.screening import FATES, Screening, screen
+from hibana.structures.screening import Screening, screen
 from hibana.structures.sources import Piece
 from prototypes import make_prototypes, other_description
 from size import FULL
@@ -194,11 +195,10 @@ def test_values_of_a_table_win(tmp_path):
     assert fates == {"MgO 1": "duplicate", "MgO 2": "refused", "MgO 3": "candidate"}
 
 
-def test_nothing_at_all_is_an_answer(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
-    found = screen([tmp_path / "in"], tmp_path, NO_RULES, workers=1)
-    assert (found.rows, list(found.candidates())) == ([], [])
-    assert summary_of(found)["fates"] == dict.fromkeys(FATES, 0)
+    with pytest.raises(HibanaError, match="HIB-014"):
+        screen([tmp_path / "in"], tmp_path, NO_RULES, workers=1)
 
 
 def deadly(number: int) -> int:

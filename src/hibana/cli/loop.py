@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -126,12 +128,26 @@ def loop(
         if every is None:
             _tell(order.round(pad, scratch, kept), as_json, show, again=False)
             return
-        while True:
+        stopped = _told_to_stop()
+        while not stopped.is_set():
             try:
                 _tell(order.round(pad, scratch, kept), as_json, show, again=True)
             except ConnectionFailure as error:
                 errors().print(f"{_now()} the database does not answer: {type(error).__name__}", markup=False)
-            time.sleep(every)
+            stopped.wait(every)
+
+
+def _told_to_stop() -> Event:
+    """Set by the first Ctrl-C or SIGTERM, for the end of the round; a second Ctrl-C ends it at once."""
+    stopped = Event()
+
+    def stop(*_: object) -> None:
+        stopped.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return stopped
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from hibana.flows.parts import (
     RELAXATIONS,
     given_up,
     has_moved_before,
-    is_given_up,
     past_after,
     past_of_dead,
 )
@@ -178,8 +177,9 @@ def attempt(context: RunContext, calculation: Calculation, spec: Spec, protocol:
         report = _run(context, calculation, protocol, inputs, directory, notes)
     run, arrays = read_run(directory, symprec=protocol.symmetry.symprec)
     run = as_reported(_of_calculator(run, calculation.series, directory), report)
+    _check_said(run.failure, calculation, report, directory, notes)
     machine = _machine(context, calculation.past, directory, started)
-    past = _check_said(run.failure, calculation, report, directory, notes) or past_after(run, calculation, report, machine)
+    past = past_after(run, calculation, report, machine)
     run = given_up(run, past).model_copy(update={"has_moved_before": has_moved_before(run, calculation)})
     conclude(calculation.name, run)
     flags = (*check_run(run, calculation.task, protocol, arrays), *correction_flags(past.corrections))
@@ -225,25 +225,19 @@ def _run(
     return report
 
 
-def _check_said(
-    failure: Failure | None, calculation: Calculation, report: RunReport, directory: Path, notes: Notes
-) -> Past | None:
+def _check_said(failure: Failure | None, calculation: Calculation, report: RunReport, directory: Path, notes: Notes) -> None:
     """Refuse a failure that says nothing of the material: it must not become an answer, and the job can be run again.
 
-    What was done is noted for that. A calculation whose code died too often is given up: what was done of it is returned.
+    What was done is noted for that.
 
     Raises
     ------
     HibanaError
         HIB-095, HIB-104 or HIB-105.
     """
-    if failure is None or failure.kind not in NOTHING_SAID:
-        return None
-    past = past_of_dead(failure, calculation, report, directory)
-    if is_given_up(failure, past):
-        return past
-    notes.died(past, report.seconds)
-    raise NOTHING_SAID[failure.kind].error(f"{failure.kind}: {failure.message}", where=directory)
+    if failure is not None and failure.kind in NOTHING_SAID:
+        notes.died(past_of_dead(calculation, report), report.seconds)
+        raise NOTHING_SAID[failure.kind].error(f"{failure.kind}: {failure.message}", where=directory)
 
 
 def check_worker(context: RunContext) -> None:

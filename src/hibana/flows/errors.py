@@ -81,8 +81,7 @@ CODE_DIED = declare(
     104,
     "the code died before its calculation was done",
     "Look at memory, at the node and at the end of vasp.out; then lpad rerun_fws. The run goes on from its last whole cell. "
-    "Where it dies every time, give it more memory (fewer processes a node) or other cores: a second death like the first "
-    "ends the calculation as failed.",
+    "Where it dies every time, give it more memory (fewer processes a node) or other cores.",
 )
 DISK_FULL = declare(
     105,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 MAX_IDLE_PARTS = 2
-"""A calculation that ended this often after about the same time without an ionic step will not get anywhere."""
+"""A calculation that the walltime ended this often after about the same time without an ionic step will not get anywhere."""
 
 RELAXATION = "structure_opt"
 
@@ -53,12 +53,18 @@ def past_after(run: RunDoc, calculation: Calculation, report: RunReport, machine
     machine
         Where it ran, with the cost of all parts.
     """
-    past = calculation.past
+    past, seconds = calculation.past, report.seconds
     got_somewhere = calculation.task in RELAXATIONS and run.n_ionic_steps > 0
+    if got_somewhere:
+        idle = 0
+    elif seconds >= 2 * past.longest:
+        idle = 1
+    else:
+        idle = past.idle_parts + (seconds >= past.longest / 2)
     return Past(
         parts=past.parts + 1,
-        idle_parts=_idle_parts(past, report.seconds, got_somewhere),
-        longest=max(report.seconds, past.longest),
+        idle_parts=idle,
+        longest=max(seconds, past.longest),
         crystal=run.final if got_somewhere else past.crystal,
         directory=machine.directory,
         started=machine.started.isoformat(),
@@ -67,49 +73,29 @@ def past_after(run: RunDoc, calculation: Calculation, report: RunReport, machine
     )
 
 
-def past_of_dead(failure: Failure, calculation: Calculation, report: RunReport, directory: Path) -> Past:
+def past_of_dead(calculation: Calculation, report: RunReport) -> Past:
     """What is to be noted of a part that says nothing of the material, for the job that is run again.
 
-    Its cell, its wave functions and its cost are added by :func:`hibana.flows.leftover.taken_up`. It counts as idle as
-    :func:`past_after` says if the code died and had come to no other cell; a full disk or a code that does not start may be
-    mended.
+    Its cell, its wave functions and its cost are added by :func:`hibana.flows.leftover.taken_up`. It is not counted against the
+    calculation: nodes and queues kill codes that would have come to their end elsewhere.
 
     Parameters
     ----------
-    failure
-        How it ended.
     calculation
         The question, with what was done before.
     report
         What custodian says of the part.
-    directory
-        Folder of the part.
     """
     past = calculation.past
-    changes = {"corrections": (*past.corrections, *report.corrections)}
-    if NOTHING_SAID[failure.kind] is not CODE_DIED:
-        return past.model_copy(update=changes)
-    cell = last_cell_of(calculation, past, directory)
-    got_somewhere = cell is not None and not _is_same_cell(cell, past.crystal or calculation.crystal)
-    idle = _idle_parts(past, report.seconds, got_somewhere)
-    return past.model_copy(update={**changes, "idle_parts": idle, "longest": max(report.seconds, past.longest)})
-
-
-def is_given_up(failure: Failure | None, past: Past) -> bool:
-    """Whether a calculation whose last part has ended so is not begun again; the failure is None if the walltime ended it."""
-    can_be = failure is None or NOTHING_SAID.get(failure.kind) is CODE_DIED
-    return can_be and past.idle_parts >= MAX_IDLE_PARTS
+    return past.model_copy(update={"corrections": (*past.corrections, *report.corrections)})
 
 
 def given_up(run: RunDoc, past: Past) -> RunDoc:
-    """The run, failed if the walltime has ended it too often, or if the code has died too often."""
-    if run.status not in ("walltime", "failed") or not is_given_up(run.failure, past):
+    """The run, failed if the walltime has ended it too often."""
+    if run.status != "walltime" or past.idle_parts < MAX_IDLE_PARTS:
         return run
-    parts = f"{past.idle_parts} parts of about {past.longest:.0f} s before they got anywhere"
-    failure = Failure(kind="walltime", message=f"the walltime ended {parts}")
-    if run.failure is not None:
-        failure = Failure(kind=run.failure.kind, message=f"the code died in {parts}; {run.failure.message}")
-    return run.model_copy(update={"status": "failed", "failure": failure})
+    message = f"the walltime ended {past.idle_parts} parts of about {past.longest:.0f} s before they got anywhere"
+    return run.model_copy(update={"status": "failed", "failure": Failure(kind="walltime", message=message)})
 
 
 def has_moved_before(run: RunDoc, calculation: Calculation) -> bool:
@@ -142,12 +128,6 @@ def last_cell_of(calculation: Calculation, before: Past, directory: Path) -> Cry
     except (HibanaError, OSError, ValueError) as error:
         LOG.info("the cell in %s is not used: %s", directory, error)
         return None
-
-
-def _idle_parts(past: Past, seconds: float, got_somewhere: bool) -> int:
-    if got_somewhere:
-        return 0
-    return 1 if seconds >= 2 * past.longest else past.idle_parts + (seconds >= past.longest / 2)
 
 
 def _is_same_cell(one: Crystal, other: Crystal) -> bool:

@@ -195,7 +195,7 @@ def _insert_workflows(launchpad: LaunchPad, documents: Mapping[str, dict[str, An
         launchpad.workflows.insert_many(list(documents.values()), ordered=False)
     except BulkWriteError as error:
         failures = error.details["writeErrors"]
-        if any(failure["code"] != DUPLICATE_KEY for failure in failures):
+        if not failures or any(failure["code"] != DUPLICATE_KEY for failure in failures):
             raise
         return [keys[failure["index"]] for failure in failures]
     return []

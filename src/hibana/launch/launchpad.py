@@ -36,6 +36,7 @@ from hibana.launch.mending import mend
 from hibana.launch.patient import Document, PatientCollection
 from hibana.launch.refresh import children, finish_journal, update_workflow
 from hibana.launch.rerun import rerun
+from hibana.launch.withdrawal import MARK
 from hibana.store.connection import StoreAddress, check
 from hibana.store.launchpad_file import find_launchpad_file
 from hibana.store.patience import patiently
@@ -115,7 +116,7 @@ class HibanaLaunchPad(LaunchPad):  # type: ignore[misc]
         if self.fw_id_assigner.find_one({}) is None:
             first = {f"next_{name}": self._highest(collection, name) + 1 for collection, name in self._counted()}
             self.fw_id_assigner.update_one({"_id": -1}, {"$setOnInsert": first}, upsert=True)
-        if "locked_1" not in self.workflows.index_information():
+        if f"{MARK}_1" not in self.fireworks.index_information():
             self.tuneup()
 
     def reset(self, password: str, require_password: bool = True, max_reset_wo_password: int = 25) -> None:
@@ -129,6 +130,7 @@ class HibanaLaunchPad(LaunchPad):  # type: ignore[misc]
         """Build the indexes; in the background, as every MongoDB server since 4.2 does in any case."""
         super().tuneup(bkground=True)
         self.workflows.create_index("locked", sparse=True)
+        self.fireworks.create_index(MARK, sparse=True)
         if not bkground:
             LOG.info("the collections are not compacted: the server does that by itself")
 

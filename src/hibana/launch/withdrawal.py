@@ -106,7 +106,7 @@ def delete(launchpad: LaunchPad, workflows: Iterable[Mapping[str, Any]]) -> None
 
 def cut_short(launchpad: LaunchPad) -> list[Document]:
     """Documents of the workflows with fireworks that a withdrawal has paused; mostly of one that was killed."""
-    found = PatientCollection(launchpad.fireworks).all({"state": "PAUSED", MARK: True}, {"fw_id": 1})
+    found = PatientCollection(launchpad.fireworks).all({MARK: True, "state": "PAUSED"}, {"fw_id": 1})
     ids = [firework["fw_id"] for firework in found]
     workflows = PatientCollection(launchpad.workflows)
     batches = (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))

@@ -7,7 +7,7 @@ from typing import Any
 
 import gridfs
 import numpy as np
-from gridfs.errors import FileExists, NoFile
+from gridfs.errors import NoFile
 from numpy.typing import NDArray
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -39,7 +39,8 @@ class Arrays:
         try:
             self.collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
-            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
+            failures = error.details["writeErrors"]
+            if not failures or any(failure["code"] != DUPLICATE_KEY for failure in failures):
                 raise
 
     def get(self, ref: ArrayRef) -> NDArray[np.generic]:
@@ -58,22 +59,16 @@ class Arrays:
         data = found.get("data")
         if data is None:
             try:
-                data = self.files.get(ref.sha256).read()
+                data = self.files.get(found.get("file", ref.sha256)).read()
             except NoFile as error:
                 raise NO_ARRAY.error(f"the file of array {ref.sha256[:12]} is missing") from error
         return unpack(PackedArray(ref, bytes(data)))
 
     def _document(self, packed: PackedArray) -> dict[str, Any]:
-        """The document of an array; the bytes of a large one go to a file."""
+        """The document of an array; the bytes of a large one go to a file of its own: a killed writer may leave half of one."""
         document = {"_id": packed.ref.sha256, "dtype": packed.ref.dtype, "shape": list(packed.ref.shape)}
         if len(packed.data) > LARGEST_DOCUMENT:
-            self._put_file(packed.ref.sha256, packed.data)
+            document["file"] = self.files.put(packed.data)
         else:
             document["data"] = packed.data
         return document
-
-    def _put_file(self, key: str, data: bytes) -> None:
-        try:
-            self.files.put(data, _id=key)
-        except FileExists:
-            return

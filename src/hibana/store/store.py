@@ -71,7 +71,7 @@ class Store:
             return self._bulk("candidates", changes)
         except BulkWriteError as error:
             failures = error.details["writeErrors"]
-            if any(failure["code"] != DUPLICATE_KEY for failure in failures):
+            if not failures or any(failure["code"] != DUPLICATE_KEY for failure in failures):
                 raise
             again = [changes[failure["index"]] for failure in failures]  # another process has added them: they are there now
             return int(error.details["nUpserted"]) + self._bulk("candidates", again)

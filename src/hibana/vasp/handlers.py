@@ -58,8 +58,10 @@ class MeshSymmetryErrorHandler(handlers.MeshSymmetryErrorHandler):
 
     def check(self, directory: str = "./") -> bool:
         """Whether VASP found the k-points of another symmetry, and did not converge."""
-        text = (Path(directory) / self.output_filename).read_text(errors="replace")
-        return MESH_SYMMETRY in text and bool(super().check(directory))
+        said = Path(directory) / self.output_filename
+        if said.is_file() and MESH_SYMMETRY not in said.read_text(errors="replace"):
+            return False
+        return bool(super().check(directory))
 
 
 class NonConvergingErrorHandler(handlers.NonConvergingErrorHandler):
