@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from bench_launchpad import CHAIN, chain, launch
+from bench_full_store import seconds_of_a_launch
 
 ELEMENTS = tuple(
     "Li Na K Rb Cs Mg Ca Sr Ba Sc Y La Ti Zr Hf V Nb Ta Al Ga In Si Ge Sn Zn Cd Cu Ag Ni Co Fe Mn Cr Mo W Bi Sb Pb".split()  # noqa: SIM905
@@ -126,17 +126,6 @@ def measure_jobflow(launchpad_file: Path, path: Path, number: int) -> float:
     return number / (time.perf_counter() - start)
 
 
-def measure_launches(launchpad, folder: Path, jobs: int) -> float:
-    """Launches a second of empty jobs that go before everything that waits."""
-    made = [chain() for _ in range(0, jobs, CHAIN)]
-    for firework in (firework for workflow in made for firework in workflow.fws):
-        firework.spec["_priority"] = 1000
-    launchpad.bulk_add_wfs(made)
-    start = time.perf_counter()
-    launch(launchpad, jobs, folder)
-    return jobs / (time.perf_counter() - start)
-
-
 def launch_rates(launchpad_file: Path, folder: Path, when: str) -> dict[str, float]:
     """Of both launchers; FireWorks' gets one job, since it is slow where many wait."""
     from fireworks import LaunchPad
@@ -145,7 +134,7 @@ def launch_rates(launchpad_file: Path, folder: Path, when: str) -> dict[str, flo
 
     kinds = {"hibana": (HibanaLaunchPad, 60), "FireWorks": (LaunchPad, 1)}
     return {
-        f"launches per second, {name}, {when}": measure_launches(kind.from_file(str(launchpad_file)), folder, jobs)
+        f"launches per second, {name}, {when}": 1 / seconds_of_a_launch(kind.from_file(str(launchpad_file)), folder, jobs)
         for name, (kind, jobs) in kinds.items()
     }
 
